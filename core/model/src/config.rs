@@ -1,0 +1,49 @@
+//! The document that an operator owns: everything a balancer does, keyed by name.
+//!
+//! These types are the only description of the document. Their doc comments are the operator's help
+//! text; the JSON Schema, the command line, the API and the reference are derived from them.
+//! A `Config` may be contradictory: only `validate` makes a `ValidConfig` of it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::value::Name;
+
+pub mod balance;
+pub mod health_check;
+pub mod limits;
+pub mod persistence;
+pub mod pool;
+pub mod rule;
+pub mod telemetry;
+pub mod virtual_service;
+
+pub use balance::Balance;
+pub use health_check::{HealthCheck, HttpProbe, Probe, TcpProbe};
+pub use limits::Limits;
+pub use persistence::{
+    CookiePersistence, PassiveCookiePersistence, Persistence, SameSite, SourcePersistence,
+};
+pub use pool::{Ejection, Pool, PrivateConnections, Queue, Reuse, Server, ServerState};
+pub use rule::{Action, FixedResponse, HeaderEdits, HeaderMatch, Match, PathMatch, Redirect, Rule};
+pub use telemetry::{AccessLog, AccessLogFormat, AccessLogOutput, Telemetry};
+pub use virtual_service::{
+    ClientTimeouts, ForwardedHeaders, ForwardedMode, HeadLimits, Protocol, Unavailable,
+    VirtualService,
+};
+
+/// The configuration of a balancer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What clients connect to, by name.
+    pub virtual_services: BTreeMap<Name, VirtualService>,
+    /// The groups of servers that traffic goes to, by name.
+    pub pools: BTreeMap<Name, Pool>,
+    /// What the whole balancer may use.
+    pub limits: Limits,
+    /// Metrics and access log.
+    pub telemetry: Telemetry,
+}

@@ -1,0 +1,182 @@
+//! The values that a document is made of: each type holds its limits, its parser, its text form and
+//! its schema, so that a limit is written once and every surface reports it in the same words.
+//!
+//! A value that exists is valid. `FromStr` is the only way in, `Display` gives the canonical text,
+//! and parsing that text gives the value back.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+mod address;
+mod http;
+mod number;
+mod period;
+
+pub use address::{Cidr, ListenAddress, ServerAddress};
+pub use http::{
+    HeaderName, HeaderText, HostPattern, LocationPart, LocationTemplate, Method, Pattern,
+    StatusCode, StatusRange, UrlPath,
+};
+pub use number::{PrefixV4, PrefixV6, Weight};
+pub use period::Period;
+
+/// Why a piece of text is not a value: what was wrong with it and what is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct InvalidValue {
+    /// What is wrong, with the offending text.
+    pub reason: String,
+    /// What would be accepted, ready to follow the word "use".
+    pub mend: String,
+}
+
+impl InvalidValue {
+    pub(crate) fn new(reason: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            mend: mend.into(),
+        }
+    }
+}
+
+/// Implements the serde, schema and conversion surface of a value that is written as text.
+/// The `format` names the value in the schema; `check_format` finds its parser by that name.
+macro_rules! text_value {
+    ($type:ty, format: $format:literal, example: $example:literal, $description:literal) => {
+        impl ::serde::Serialize for $type {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> ::serde::Deserialize<'de> for $type {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <::std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(::serde::de::Error::custom)
+            }
+        }
+
+        impl ::schemars::JsonSchema for $type {
+            fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut ::schemars::SchemaGenerator) -> ::schemars::Schema {
+                ::schemars::json_schema!({
+                    "type": "string",
+                    "format": $format,
+                    "description": $description,
+                    "examples": [$example],
+                })
+            }
+        }
+    };
+}
+pub(crate) use text_value;
+
+/// The name of an object: 1 to 63 letters, digits, `-`, `_` and `.`, starting with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Box<str>);
+
+impl Name {
+    /// The longest name, in bytes.
+    pub const LENGTH_MAX: usize = 63;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let mend = "1 to 63 letters, digits, `-`, `_` or `.`, the first a letter or digit";
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let first = text
+            .chars()
+            .next()
+            .is_some_and(|c| c.is_ascii_alphanumeric());
+        if first && text.len() <= Self::LENGTH_MAX && text.chars().all(legal) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidValue::new(format!("`{text}` is not a name"), mend))
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+// Written out, not through `text_value!`: a name is also the key of every map, where a schema
+// pattern is what tools check.
+impl serde::Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Name {
+    fn schema_name() -> Cow<'static, str> {
+        "Name".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "lb-name",
+            "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        })
+    }
+}
+
+/// Checks text against the value type that a schema names with `format`.
+/// Formats that are not ours are accepted: they say nothing about our values.
+///
+/// # Errors
+/// What is wrong with the text, and what would be accepted.
+pub fn check_format(format: &str, text: &str) -> Result<(), InvalidValue> {
+    match format {
+        "lb-name" => Name::from_str(text).map(drop),
+        "lb-period" => Period::from_str(text).map(drop),
+        "lb-cidr" => Cidr::from_str(text).map(drop),
+        "lb-listen-address" => ListenAddress::from_str(text).map(drop),
+        "lb-server-address" => ServerAddress::from_str(text).map(drop),
+        "lb-header-name" => HeaderName::from_str(text).map(drop),
+        "lb-header-text" => HeaderText::from_str(text).map(drop),
+        "lb-host-pattern" => HostPattern::from_str(text).map(drop),
+        "lb-location" => LocationTemplate::from_str(text).map(drop),
+        "lb-method" => Method::from_str(text).map(drop),
+        "lb-path" => UrlPath::from_str(text).map(drop),
+        "lb-pattern" => Pattern::from_str(text).map(drop),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,520 @@
+//! The pieces of HTTP that documents name: methods, header fields, statuses, hosts, patterns.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::{InvalidValue, text_value};
+
+/// Bytes that RFC 9110 section 5.6.2 allows in a token: method and header names.
+fn is_token(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(legal)
+}
+
+/// A request method such as `GET` or `PROPFIND` (RFC 9110 section 9); case matters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Method(Box<str>);
+
+/// The name of a header field (RFC 9110 section 5.1), kept as written and compared without case.
+#[derive(Clone, Debug)]
+pub struct HeaderName(Box<str>);
+
+/// The value of a header field: visible characters, spaces and tabs (RFC 9110 section 5.5).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeaderText(Box<str>);
+
+/// A host to match: a name, `*.` and a domain for every name below it, or an address.
+/// Case does not matter; a port in the request is not compared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostPattern(Box<str>);
+
+/// A regular expression, in the syntax of Rust's `regex`: linear time, no look-around.
+#[derive(Clone, Debug)]
+pub struct Pattern(regex::bytes::Regex);
+
+/// The path of a request, as it is sent: it starts with `/`, and what is not ASCII is
+/// percent-encoded.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UrlPath(Box<str>);
+
+/// Where a redirect leads; `{scheme}`, `{host}`, `{port}`, `{path}` and `{query}` are taken from
+/// the request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocationTemplate(Box<str>);
+
+/// A piece of a [`LocationTemplate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocationPart<'a> {
+    /// Text that is copied.
+    Text(&'a str),
+    /// The host of the request, without its port.
+    Host,
+    /// The path of the request.
+    Path,
+    /// The port of the virtual service that the client reached.
+    Port,
+    /// `?` and the query of the request, or nothing when it has none.
+    Query,
+    /// `http` or `https`.
+    Scheme,
+}
+
+/// The status of a response: 100 to 599.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct StatusCode(u16);
+
+/// One status such as `401`, or a range of them such as `"200-299"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StatusRange {
+    first: StatusCode,
+    last: StatusCode,
+}
+
+macro_rules! as_str {
+    ($($type:ty),*) => {$(
+        impl $type {
+            /// The value as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+as_str!(
+    Method,
+    HeaderName,
+    HeaderText,
+    HostPattern,
+    LocationTemplate,
+    UrlPath
+);
+
+impl FromStr for Method {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if is_token(text) && text.len() <= 64 {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidValue::new(
+                format!("`{text}` is not a request method"),
+                "a method such as GET, POST or PROPFIND",
+            ))
+        }
+    }
+}
+
+impl FromStr for HeaderName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if is_token(text) && text.len() <= 256 {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidValue::new(
+                format!("`{text}` is not a header name"),
+                "letters, digits and !#$%&'*+-.^_`|~ only, such as X-Forwarded-Proto",
+            ))
+        }
+    }
+}
+
+impl HeaderName {
+    /// Whether this is the name of that header field; case does not matter.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        self.0.as_bytes().eq_ignore_ascii_case(name)
+    }
+}
+
+impl PartialEq for HeaderName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for HeaderName {}
+
+impl Ord for HeaderName {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let lower = |text: &str| {
+            text.bytes()
+                .map(|b| b.to_ascii_lowercase())
+                .collect::<Vec<_>>()
+        };
+        lower(&self.0).cmp(&lower(&other.0))
+    }
+}
+
+impl PartialOrd for HeaderName {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl FromStr for HeaderText {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let legal = text.chars().all(|c| c == '\t' || !c.is_control());
+        if legal && text.trim() == text && text.len() <= 8192 {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidValue::new(
+                format!("`{}` is not a header value", text.escape_debug()),
+                "at most 8192 bytes without control characters, not starting or ending in a space",
+            ))
+        }
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        let bracketed = name
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let legal = match bracketed {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+        };
+        if legal && !name.is_empty() && text.len() <= 253 {
+            Ok(Self(text.to_ascii_lowercase().into()))
+        } else {
+            Err(InvalidValue::new(
+                format!("`{text}` is not a host to match"),
+                "a host name without a port, such as \"shop.example\", or \"*.example\" for every \
+                 name below a domain",
+            ))
+        }
+    }
+}
+
+impl HostPattern {
+    /// Whether the host of a request matches. `host` has no port and is in lower case.
+    pub fn matches(&self, host: &[u8]) -> bool {
+        match self.0.strip_prefix('*') {
+            Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_bytes()),
+            None => host == self.0.as_bytes(),
+        }
+    }
+}
+
+impl FromStr for UrlPath {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let legal = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+        if legal && text.starts_with('/') && text.len() <= 2048 {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidValue::new(
+                format!("`{}` is not a path", text.escape_debug()),
+                "text that starts with `/`, without spaces, anything but ASCII percent-encoded",
+            ))
+        }
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        // The limit keeps one rule from taking the memory of the whole balancer.
+        regex::bytes::RegexBuilder::new(text).size_limit(1 << 20).build().map(Self).map_err(|e| {
+            let reason = e.to_string();
+            let cause = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            InvalidValue::new(
+                format!("`{text}` is not a regular expression: {cause}"),
+                "the syntax of https://docs.rs/regex#syntax (no look-around, no back-references)",
+            )
+        })
+    }
+}
+
+impl Pattern {
+    /// Whether the pattern is found anywhere in these bytes.
+    pub fn is_match(&self, bytes: &[u8]) -> bool {
+        self.0.is_match(bytes)
+    }
+
+    /// The pattern as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl LocationTemplate {
+    /// The pieces of the template, in order.
+    pub fn parts(&self) -> impl Iterator<Item = LocationPart<'_>> {
+        let mut rest = self.as_str();
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            if let Some((name, after)) = rest.strip_prefix('{').and_then(|r| r.split_once('}')) {
+                rest = after;
+                return Some(match name {
+                    "host" => LocationPart::Host,
+                    "path" => LocationPart::Path,
+                    "port" => LocationPart::Port,
+                    "query" => LocationPart::Query,
+                    // `from_str` let nothing else through.
+                    _ => LocationPart::Scheme,
+                });
+            }
+            let end = rest.find('{').unwrap_or(rest.len());
+            let (text, after) = rest.split_at_checked(end)?;
+            rest = after;
+            Some(LocationPart::Text(text))
+        })
+    }
+}
+
+impl FromStr for LocationTemplate {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let mend = "an absolute URL or a path; {scheme}, {host}, {port}, {path} and {query} are \
+                    taken from the request, such as \"https://{host}{path}{query}\"";
+        let legal = !text.is_empty()
+            && text.len() <= 2048
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && !b"\"<>\\^`|".contains(&b));
+        if !legal {
+            return Err(InvalidValue::new(
+                format!("`{text}` is not a redirect location"),
+                mend,
+            ));
+        }
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').unwrap_or(("", ""));
+            let known = matches!(name, "scheme" | "host" | "port" | "path" | "query");
+            if !known || before.contains('}') {
+                return Err(InvalidValue::new(
+                    format!("`{text}` has an unknown or unclosed placeholder"),
+                    mend,
+                ));
+            }
+            rest = after;
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl StatusCode {
+    /// The status, or nothing outside 100 to 599.
+    pub const fn new(code: u16) -> Option<Self> {
+        if code >= 100 && code <= 599 {
+            Some(Self(code))
+        } else {
+            None
+        }
+    }
+
+    /// The status as a number.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for StatusCode {
+    type Error = String;
+
+    fn try_from(code: u64) -> Result<Self, String> {
+        u16::try_from(code)
+            .ok()
+            .and_then(Self::new)
+            .ok_or_else(|| format!("status {code} is outside the range of 100 to 599"))
+    }
+}
+
+impl JsonSchema for StatusCode {
+    fn schema_name() -> Cow<'static, str> {
+        "StatusCode".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 100, "maximum": 599 })
+    }
+}
+
+impl StatusRange {
+    /// The range from `first` to `last`, or nothing when it is empty or outside 100 to 599.
+    pub const fn new(first: u16, last: u16) -> Option<Self> {
+        match (StatusCode::new(first), StatusCode::new(last)) {
+            (Some(low), Some(high)) if first <= last => Some(Self {
+                first: low,
+                last: high,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether the status lies in the range.
+    pub const fn contains(self, status: u16) -> bool {
+        self.first.0 <= status && status <= self.last.0
+    }
+}
+
+impl FromStr for StatusRange {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let number = |text: &str| {
+            let digits = text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| text.parse::<u16>().ok()).flatten()
+        };
+        number(first)
+            .zip(number(last))
+            .and_then(|(first, last)| Self::new(first, last))
+            .ok_or_else(|| {
+                InvalidValue::new(
+                    format!("`{text}` is not a status or a range of them"),
+                    "a status from 100 to 599 such as 401, or a range such as \"200-299\"",
+                )
+            })
+    }
+}
+
+impl fmt::Display for StatusRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first.0, self.last.0)
+    }
+}
+
+impl Serialize for StatusRange {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.first == self.last {
+            serializer.serialize_u16(self.first.0)
+        } else {
+            serializer.collect_str(self)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StatusRange {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = StatusRange;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a status such as 401 or a range such as \"200-299\"")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, code: u64) -> Result<StatusRange, E> {
+                let status = StatusCode::try_from(code).map_err(E::custom)?;
+                Ok(StatusRange {
+                    first: status,
+                    last: status,
+                })
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, code: i64) -> Result<StatusRange, E> {
+                self.visit_u64(u64::try_from(code).map_err(E::custom)?)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<StatusRange, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for StatusRange {
+    fn schema_name() -> Cow<'static, str> {
+        "StatusRange".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["integer", "string"],
+            "minimum": 100,
+            "maximum": 599,
+            "pattern": "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$",
+            "description": "One status such as `401`, or a range such as `\"200-299\"`.",
+        })
+    }
+}
+
+text_value!(Method, format: "lb-method", example: "GET", "A request method; case matters.");
+text_value!(
+    HeaderName,
+    format: "lb-header-name",
+    example: "X-Request-Id",
+    "The name of a header field; case does not matter."
+);
+text_value!(
+    HeaderText,
+    format: "lb-header-text",
+    example: "on",
+    "The value of a header field, without control characters."
+);
+text_value!(
+    HostPattern,
+    format: "lb-host-pattern",
+    example: "*.shop.example",
+    "A host name without a port, or `*.` and a domain for every name below it."
+);
+text_value!(
+    UrlPath,
+    format: "lb-path",
+    example: "/health",
+    "A path as it is sent: it starts with `/`; what is not ASCII is percent-encoded."
+);
+text_value!(
+    Pattern,
+    format: "lb-pattern",
+    example: "^/img/.*\\.png$",
+    "A regular expression (linear time, no look-around); it matches anywhere unless anchored."
+);
+text_value!(
+    LocationTemplate,
+    format: "lb-location",
+    example: "https://{host}{path}{query}",
+    "An absolute URL or a path; `{scheme}`, `{host}`, `{port}`, `{path}` and `{query}` come from the \
+     request."
+);
