@@ -1,1 +1,40 @@
-//! The test harness.
+//! The test harness: the real program, servers behind it and clients in front of it.
+//!
+//! Nothing here sleeps and hopes. Programs tell when they are ready, ports are whatever was free, and
+//! every wait has a deadline and a name that is printed when it passes. A harness has nobody to
+//! report an error to, so it panics with what it was doing, and the test fails with that message.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "every function of a harness fails the test by panicking"
+)]
+
+mod balancer;
+mod browser;
+mod client;
+mod document;
+mod metrics;
+mod peers;
+mod process;
+mod wait;
+mod web_server;
+mod wire;
+
+pub use balancer::{Balancer, lbctl, lbctl_path, run_lbctl};
+pub use browser::Browser;
+pub use client::Client;
+pub use document::{Addressed, Stand, document, shop};
+pub use metrics::Metrics;
+pub use peers::{AspNet, Nginx, PythonServer, aspnet, peer_file, python, python_server};
+pub use process::{Finished, Process, free_port, run, run_within};
+pub use wait::{DEADLINE, eventually, within};
+pub use web_server::{Answer, Exchange, WebServer};
+pub use wire::{Message, Wire};
+
+/// Header lines, each with its line end.
+fn field_lines<S: AsRef<str>>(fields: &[S]) -> String {
+    fields
+        .iter()
+        .flat_map(|field| [field.as_ref(), "\r\n"])
+        .collect()
+}
