@@ -5,4 +5,8 @@
 //! protocol reads requests, policies and rules decide on them, persistence and balance choose a
 //! server of a pool, and upstream reaches it.
 
+pub(crate) mod persistence;
+
+pub(crate) mod balance;
+pub(crate) mod pool;
 pub(crate) mod telemetry;

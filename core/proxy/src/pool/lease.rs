@@ -1,0 +1,71 @@
+//! A server that a request has, for as long as it has it.
+
+use lb_model::config::Balance;
+
+use super::local::LocalPool;
+use super::{Outcome, Server, ServerIndex, now};
+use crate::persistence::{Found, Record};
+
+/// Why a server was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// No record of the client could be used: the algorithm chose.
+    Balance(Balance),
+    /// A record named the server.
+    Persistence(Found),
+}
+
+/// A server that a request has; dropped when the request has ended.
+#[derive(Debug)]
+pub(crate) struct Lease<'a> {
+    pub(super) local: &'a LocalPool,
+    pub(super) index: ServerIndex,
+    pub(super) reason: Reason,
+    /// What to remember once the server has taken the request.
+    pub(super) record: Option<Box<Record>>,
+}
+
+impl<'a> Lease<'a> {
+    /// The server.
+    pub(crate) fn server(&self) -> &'a Server {
+        self.local.pool().server(self.index)
+    }
+
+    /// Which one it is.
+    pub(crate) const fn index(&self) -> ServerIndex {
+        self.index
+    }
+
+    /// Why it was chosen.
+    pub(crate) const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The whole `Set-Cookie` line, with its end, that the response needs so that the client comes
+    /// back to this server; none when its cookie names it already.
+    pub(crate) fn response_cookie(&self) -> Option<&'a [u8]> {
+        if self.reason == Reason::Persistence(Found::Cookie) {
+            return None;
+        }
+        self.server().set_cookie.as_deref()
+    }
+
+    /// The server took the request: from now on the client has a record of it.
+    pub(crate) fn commit(&mut self) {
+        let record = self.record.take();
+        if let (Some(record), Some(persistence)) = (record, &self.local.pool().persistence) {
+            persistence.remember(&record, self.server().tag, now());
+        }
+    }
+
+    /// Notes what became of an attempt to use the server.
+    pub(crate) fn report(&self, outcome: Outcome) {
+        self.local.pool().report(self.index, outcome);
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.local.end(self.index);
+    }
+}
