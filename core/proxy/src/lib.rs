@@ -8,5 +8,6 @@
 pub(crate) mod persistence;
 
 pub(crate) mod balance;
+pub(crate) mod health;
 pub(crate) mod pool;
 pub(crate) mod telemetry;
