@@ -11,3 +11,5 @@ pub(crate) mod balance;
 pub(crate) mod health;
 pub(crate) mod pool;
 pub(crate) mod telemetry;
+
+pub use telemetry::access_log::AccessSink;

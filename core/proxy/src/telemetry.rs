@@ -3,7 +3,9 @@
 //! Each worker writes counters of its own and nobody else writes them, so counting is a plain load
 //! and store on a cache line that no other core touches; readers add the workers up.
 
+pub(crate) mod access_log;
 pub(crate) mod counter;
+pub(crate) mod metrics;
 
 pub(crate) use counter::{Counter, Histogram, PerWorker};
 
