@@ -5,11 +5,38 @@
 //! protocol reads requests, policies and rules decide on them, persistence and balance choose a
 //! server of a pool, and upstream reaches it.
 
+pub(crate) mod listener;
+
+pub(crate) mod worker;
+
+pub(crate) mod connection;
+
+pub(crate) mod snapshot;
+
+pub(crate) mod protocol;
+
+pub(crate) mod policy;
+
+pub(crate) mod route;
+
 pub(crate) mod persistence;
 
 pub(crate) mod balance;
 pub(crate) mod health;
 pub(crate) mod pool;
+
+pub(crate) mod upstream;
+
+pub(crate) mod buffer;
+pub(crate) mod deadline;
+pub(crate) mod error;
 pub(crate) mod telemetry;
 
+mod proxy;
+
+/// HTTP/1.1 on the wire, for those who fuzz it.
+pub use protocol::http::codec;
+
+pub use listener::BindError;
+pub use proxy::{Drained, Options, Proxy, StartError};
 pub use telemetry::access_log::AccessSink;

@@ -151,6 +151,15 @@ impl Persistence {
         self.source.is_some() || self.learns()
     }
 
+    /// How many clients are remembered, those whose time is over included until they make room.
+    pub(crate) fn entries(&self) -> usize {
+        let passive = match self.by_cookie.as_ref() {
+            Some(ByCookie::Passive(cookie)) => cookie.entries(),
+            Some(ByCookie::Own(_)) | None => 0,
+        };
+        passive + self.source.as_ref().map_or(0, Source::entries)
+    }
+
     /// What to remember of a client that has no usable record.
     pub(crate) fn record(&self, key: &ClientKey<'_>) -> Record {
         let passive_cookie = match self.by_cookie.as_ref() {

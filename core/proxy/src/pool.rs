@@ -208,6 +208,23 @@ impl Pool {
         self.persistence.as_ref().is_some_and(Persistence::learns)
     }
 
+    /// How many clients persistence remembers; none when it needs no memory.
+    pub(crate) fn persistence_entries(&self) -> Option<u64> {
+        self.persistence
+            .as_ref()
+            .filter(|p| p.has_table())
+            .map(|p| p.entries() as u64)
+    }
+
+    /// How many requests wait for a server.
+    pub(crate) fn queue_length(&self) -> u64 {
+        if self.limited {
+            self.state.limiter.waiting() as u64
+        } else {
+            0
+        }
+    }
+
     /// Whether any server would take a request, new client or not.
     pub(crate) fn is_available(&self) -> bool {
         let now = now();

@@ -58,6 +58,11 @@ impl PassiveCookie {
         &self.name
     }
 
+    /// How many records there are.
+    pub(super) fn entries(&self) -> usize {
+        self.values.table.len()
+    }
+
     /// What stands for a value in the table. An empty value is how servers delete a cookie.
     pub(super) fn key(&self, value: &[u8]) -> Option<u128> {
         let [high, low] = &self.values.keys;

@@ -54,6 +54,11 @@ impl Source {
         }
     }
 
+    /// How many records there are.
+    pub(super) fn entries(&self) -> usize {
+        self.table.len()
+    }
+
     /// What identifies the client: the leading bits of its address.
     pub(super) fn key(&self, client: IpAddr) -> u128 {
         match client.to_canonical() {

@@ -47,6 +47,18 @@ struct Entry {
 }
 
 impl Table {
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        let count = |shard: &Mutex<Shard>| {
+            shard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .positions
+                .len()
+        };
+        self.shards.iter().map(count).sum()
+    }
+
     /// A table for about that many records.
     pub(super) fn new(entries_max: usize) -> Self {
         let shards = (entries_max / RECORDS_PER_SHARD).clamp(1, SHARDS_MAX);

@@ -77,6 +77,9 @@ impl LocalPool {
         };
         match place {
             Place::At(_, Reason::Persistence(found)) => remembered(found).to_owned(),
+            Place::At(_, Reason::Private) => {
+                "the client has a connection of its own to it".to_owned()
+            }
             Place::At(_, Reason::Balance(balance)) => {
                 let balance = serde_json::to_value(balance).unwrap_or_default();
                 let balance = balance.as_str().unwrap_or_default();

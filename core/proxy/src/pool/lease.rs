@@ -13,6 +13,8 @@ pub(crate) enum Reason {
     Balance(Balance),
     /// A record named the server.
     Persistence(Found),
+    /// The client has a connection to the server that is its alone.
+    Private,
 }
 
 /// A server that a request has; dropped when the request has ended.
@@ -44,8 +46,9 @@ impl<'a> Lease<'a> {
     /// The whole `Set-Cookie` line, with its end, that the response needs so that the client comes
     /// back to this server; none when its cookie names it already.
     pub(crate) fn response_cookie(&self) -> Option<&'a [u8]> {
-        if self.reason == Reason::Persistence(Found::Cookie) {
-            return None;
+        match self.reason {
+            Reason::Persistence(Found::Cookie) | Reason::Private => return None,
+            Reason::Balance(_) | Reason::Persistence(_) => {}
         }
         self.server().set_cookie.as_deref()
     }

@@ -49,6 +49,11 @@ impl Limiter {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many requests wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().slots.waiting()
+    }
+
     /// Joins the queue, with the lock under which all servers were found at their limits; nothing
     /// when the queue is full.
     pub(super) fn join<'a>(

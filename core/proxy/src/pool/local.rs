@@ -1,8 +1,8 @@
 //! A pool as one worker sees it: the choice of a server for a request.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::lease::{Lease, Reason};
 use super::limiter::{Slots, Wants};
@@ -67,6 +67,12 @@ pub(super) struct Draw<'a> {
     pub(super) random: &'a Random,
     pub(super) slots: Option<&'a Slots>,
 }
+
+/// The key of a request that is placed without one: nothing is remembered of it.
+const NOBODY: ClientKey<'static> = ClientKey {
+    client: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+    cookie: None,
+};
 
 impl LocalPool {
     /// The pool as this worker will see it.
@@ -149,8 +155,43 @@ impl LocalPool {
         }
     }
 
+    /// The server to which the client has a connection of its own, if need be after waiting until it
+    /// is below its limit; nothing when it may not be used any more.
+    pub(crate) async fn hold(&self, index: ServerIndex) -> Option<Lease<'_>> {
+        self.refresh();
+        match self.access(index) {
+            Access::Open | Access::KnownOnly(_) => {}
+            Access::Nobody(_) => return None,
+        }
+        if self.pool.limited {
+            let id = self.id(index);
+            let waiting = {
+                let mut queue = self.pool.state.limiter.lock();
+                if queue.slots.is_free(id) {
+                    queue.slots.take(id);
+                    None
+                } else {
+                    let length_max = self.pool.queue.length_max;
+                    let limiter = &self.pool.state.limiter;
+                    Some(limiter.join(queue, Wants::Known(id), length_max)?)
+                }
+            };
+            if let Some(waiting) = waiting {
+                let timeout = self.pool.queue.timeout.duration();
+                tokio::time::timeout(timeout, waiting.granted())
+                    .await
+                    .ok()??;
+            }
+        }
+        Some(self.lease(index, Reason::Private, &NOBODY))
+    }
+
     /// Waits until a server that could take the request is below its limit.
-    async fn wait<'a>(&'a self, key: &ClientKey<'_>, tried: &Tried) -> Result<Lease<'a>, Refusal> {
+    pub(crate) async fn wait<'a>(
+        &'a self,
+        key: &ClientKey<'_>,
+        tried: &Tried,
+    ) -> Result<Lease<'a>, Refusal> {
         let timeout = self.pool.queue.timeout.duration();
         let deadline = tokio::time::Instant::now() + timeout;
         loop {
@@ -190,7 +231,7 @@ impl LocalPool {
         let tables = self.pool.persistence.as_ref().filter(|p| p.has_table());
         let record = match reason {
             Reason::Balance(_) => tables.map(|tables| Box::new(tables.record(key))),
-            Reason::Persistence(_) => None,
+            Reason::Persistence(_) | Reason::Private => None,
         };
         Lease {
             local: self,

@@ -65,6 +65,11 @@ impl Slots {
         self.servers.get(&server).is_none_or(Server::is_free)
     }
 
+    /// How many requests wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Takes a place on a server that is below its limit.
     pub(in super::super) fn take(&mut self, server: ServerId) {
         let server = self.servers.entry(server).or_default();

@@ -1,0 +1,82 @@
+//! What goes wrong while traffic moves, and what that means: which side, and may it be tried again.
+
+use std::io;
+
+use crate::protocol::http::codec::BadMessage;
+
+/// Why an exchange could not be completed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProxyError {
+    /// The client went away, or sent something that is not HTTP in the middle of a body.
+    #[error("the client closed the connection")]
+    ClientGone(#[source] io::Error),
+    /// The client sent a message that is refused.
+    #[error("{}", .0.reason)]
+    ClientMessage(BadMessage),
+    /// The client sent its request, or took its response, more slowly than allowed.
+    #[error("the client is too slow")]
+    ClientSlow,
+    /// No connection to a server could be opened.
+    #[error("no connection to a server could be opened")]
+    Connect(#[source] io::Error),
+    /// Opening a connection took longer than `connect_timeout`.
+    #[error("the server did not accept the connection in time")]
+    ConnectTimeout,
+    /// The server closed the connection before its response was complete.
+    #[error("the server closed the connection")]
+    ServerGone(#[source] io::Error),
+    /// The server sent something that is not a response.
+    #[error("{}", .0.reason)]
+    ServerMessage(BadMessage),
+    /// The server was silent for longer than `response_timeout`.
+    #[error("the server did not answer in time")]
+    ServerSlow,
+    /// No server of the pool is available.
+    #[error("no server is available")]
+    Unavailable,
+    /// The pool's queue is full.
+    #[error("the queue of the pool is full")]
+    QueueFull,
+    /// No server became free within the pool's `queue.timeout`.
+    #[error("no server became free in time")]
+    QueueTimeout,
+}
+
+impl ProxyError {
+    /// The status of our answer, when one can still be sent; none when nobody would read it.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::ClientGone(_) => None,
+            Self::ClientMessage(message) | Self::ServerMessage(message) => Some(message.status),
+            Self::ClientSlow => Some(408),
+            Self::Connect(_) | Self::ServerGone(_) => Some(502),
+            Self::Unavailable | Self::QueueFull | Self::QueueTimeout => Some(503),
+            Self::ConnectTimeout | Self::ServerSlow => Some(504),
+        }
+    }
+
+    /// Whether the server is to blame.
+    pub(crate) const fn is_of_server(&self) -> bool {
+        matches!(
+            self,
+            Self::ServerGone(_) | Self::ServerMessage(_) | Self::ServerSlow
+        )
+    }
+
+    /// One word for the access log.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::ClientGone(_) => "client_gone",
+            Self::ClientMessage(_) => "client_message",
+            Self::ClientSlow => "client_slow",
+            Self::Connect(_) => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ServerGone(_) => "server_gone",
+            Self::ServerMessage(_) => "server_message",
+            Self::ServerSlow => "server_slow",
+            Self::Unavailable => "unavailable",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The protocols that clients speak.
+
+pub(crate) mod http;
+pub(crate) mod tcp;
+pub(crate) mod transfer;
+pub(crate) mod tunnel;

@@ -1,0 +1,248 @@
+//! HTTP/1.1 and HTTP/1.0 with clients: one task reads requests from a connection, decides about each,
+//! and owns the connection to the server while it is answered.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use tokio::time::Instant;
+
+use crate::buffer::Buffer;
+use crate::connection::{Client, Stream};
+use crate::deadline::Deadline;
+use crate::pool::ServerIndex;
+use crate::snapshot::LocalService;
+use crate::upstream::ServerConnection;
+use crate::worker::Worker;
+
+pub mod codec;
+mod exchange;
+mod facts;
+mod linger;
+mod pace;
+mod reach;
+mod relay;
+mod respond;
+mod send;
+mod write;
+
+use codec::{BadMessage, RequestHead, ResponseHead};
+
+/// One client connection that speaks HTTP/1.
+struct Connection<S> {
+    worker: Rc<Worker>,
+    service: Rc<LocalService>,
+    client: Client<S>,
+    buffer: Buffer,
+    deadline: Deadline,
+    /// Server connections that belong to this client connection alone.
+    private: Vec<Private>,
+}
+
+/// A server connection that carries somebody's Windows authentication.
+struct Private {
+    pool: usize,
+    server: ServerIndex,
+    connection: ServerConnection,
+}
+
+/// The most private connections of one client connection: one for each pool that it reaches.
+const PRIVATE_MAX: usize = 16;
+
+/// The memory of one exchange. It is lent while a request is in progress, so that idle connections
+/// hold none.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    request: RequestHead,
+    request_bytes: Vec<u8>,
+    response: ResponseHead,
+    response_bytes: Vec<u8>,
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+}
+
+/// What becomes of a client connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// It waits for the next request.
+    Keep,
+    /// It is closed.
+    Close,
+    /// It is closed, but the client may still be sending, and must be able to read our answer.
+    Linger,
+}
+
+/// How the wait for a request ended.
+enum Arrival {
+    Request,
+    /// The client closed, or was idle for too long: nothing is owed to it.
+    Nothing,
+    Refused(BadMessage),
+}
+
+impl Scratch {
+    /// Gives back memory that one unusual message has made it take.
+    pub(crate) fn shrink(&mut self) {
+        const KEEP: usize = 8 * 1024;
+        for bytes in [
+            &mut self.request_bytes,
+            &mut self.response_bytes,
+            &mut self.to_server,
+            &mut self.to_client,
+        ] {
+            bytes.clear();
+            bytes.shrink_to(KEEP);
+        }
+    }
+}
+
+/// Serves one client connection to its end.
+pub(crate) async fn serve<S: Stream>(
+    worker: Rc<Worker>,
+    service: Rc<LocalService>,
+    client: Client<S>,
+) {
+    let first = service.service.timeouts.header.duration();
+    let deadline = Deadline::new(Instant::now(), first);
+    let private = Vec::new();
+    let buffer = Buffer::default();
+    let mut connection = Connection {
+        worker,
+        service,
+        client,
+        buffer,
+        deadline,
+        private,
+    };
+    connection.run().await;
+}
+
+impl<S: Stream> Connection<S> {
+    async fn run(&mut self) {
+        while self.wait().await {
+            // On the heap: what an exchange needs is several times what an idle connection needs.
+            let mut scratch = self.worker.lend_scratch();
+            let after = Box::pin(self.serve_request(&mut scratch)).await;
+            self.worker.reclaim_scratch(scratch);
+            match after {
+                After::Keep => {}
+                After::Close => return,
+                After::Linger => {
+                    return linger::close(&mut self.client.stream, &mut self.buffer, &self.worker)
+                        .await;
+                }
+            }
+            let idle = self.service.service.timeouts.idle.duration();
+            self.deadline.set(Instant::now() + idle);
+        }
+    }
+
+    /// Waits for the first byte of a request, holding no memory. `false`: there will be none.
+    async fn wait(&mut self) -> bool {
+        if !self.buffer.is_empty() {
+            return true;
+        }
+        self.worker.buffers.reclaim(&mut self.buffer);
+        if self.worker.is_draining() {
+            return false;
+        }
+        self.client.idle.set(true);
+        let (client, deadline) = (&self.client.stream, &mut self.deadline);
+        let readable = poll_fn(|cx| match client.poll_readable(cx) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
+            Poll::Pending => deadline.poll_passed(cx).map(|()| false),
+        })
+        .await;
+        self.client.idle.set(false);
+        readable
+    }
+
+    async fn serve_request(&mut self, scratch: &mut Scratch) -> After {
+        let started = Instant::now();
+        let arrival = self.read_head(scratch, started).await;
+        match arrival {
+            Arrival::Nothing => After::Close,
+            Arrival::Refused(message) => {
+                let facts = facts::Facts::refused(started, message);
+                self.refuse(scratch, facts, message).await
+            }
+            Arrival::Request => self.exchange(scratch, started).await,
+        }
+    }
+
+    /// Reads the head of a request and moves it out of the read buffer.
+    async fn read_head(&mut self, scratch: &mut Scratch, started: Instant) -> Arrival {
+        let limits = self.service.service.head;
+        let mut worth_parsing = 0;
+        loop {
+            if self.buffer.len() >= worth_parsing && !self.buffer.is_empty() {
+                match scratch.request.parse(self.buffer.bytes(), &limits) {
+                    Ok(true) => break,
+                    Ok(false) => worth_parsing = self.buffer.len() * 2,
+                    Err(message) => return Arrival::Refused(message),
+                }
+            }
+            let before = self.buffer.len();
+            if before > 0 {
+                self.deadline
+                    .set(started + self.service.service.timeouts.header.duration());
+            }
+            self.worker.buffers.lend(&mut self.buffer);
+            if before == self.buffer.capacity() {
+                self.buffer
+                    .grow((before * 2).min(limits.bytes_max.max(before) + 1024));
+            }
+            match self.fill().await {
+                Some(Ok(count)) if count > 0 => {}
+                // A half-closed connection still wants its answer, but half a request has none.
+                Some(_) => return Arrival::Nothing,
+                None if self.buffer.is_empty() => return Arrival::Nothing,
+                None => {
+                    let reason = "the header of the request did not arrive in time";
+                    return Arrival::Refused(BadMessage {
+                        status: 408,
+                        reason,
+                    });
+                }
+            }
+            if ends_head(self.buffer.bytes(), before) {
+                worth_parsing = 0;
+            }
+        }
+        let head = self
+            .buffer
+            .bytes()
+            .get(..scratch.request.length)
+            .unwrap_or_default();
+        scratch.request_bytes.clear();
+        scratch.request_bytes.extend_from_slice(head);
+        self.buffer.consume(scratch.request.length);
+        Arrival::Request
+    }
+
+    /// Reads once from the client; nothing when the deadline passes first.
+    async fn fill(&mut self) -> Option<std::io::Result<usize>> {
+        let Self {
+            client,
+            buffer,
+            deadline,
+            ..
+        } = self;
+        poll_fn(|cx| match buffer.poll_fill(cx, &mut client.stream) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => deadline.poll_passed(cx).map(|()| None),
+        })
+        .await
+    }
+}
+
+/// Whether an empty line has come into the buffer since it held `before` bytes. Only then, or when
+/// the head has doubled, is it parsed again: a client that sends single bytes must not make us parse
+/// everything for each of them.
+fn ends_head(bytes: &[u8], before: usize) -> bool {
+    let new = bytes.get(before.saturating_sub(3)..).unwrap_or_default();
+    memchr::memchr_iter(b'\n', new).any(|at| {
+        let rest = new.get(at + 1..).unwrap_or_default();
+        rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+    })
+}

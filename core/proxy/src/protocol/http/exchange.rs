@@ -1,0 +1,306 @@
+//! One request and its response: decide, reach a server, send, relay, and account for it.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use super::codec::{BadMessage, RequestHead};
+use super::facts::Facts;
+use super::respond::{self, Answer};
+use super::send::{ResponseSlot, Upload};
+use super::write::{self, RequestContext};
+use super::{After, Connection, Scratch};
+use crate::connection::Stream;
+use crate::error::ProxyError;
+use crate::policy::forwarded::{self, Hop};
+use crate::policy::header::Edits;
+use crate::pool::{ClientKey, Outcome, Tried};
+use crate::route::{Asked, Decision, Destination};
+use crate::snapshot::{LocalService, OnUnavailable};
+use crate::upstream::Upstream;
+
+use super::reach::Reached;
+
+/// A request with everything that was found out about it before a server is chosen.
+pub(super) struct Ask<'a> {
+    pub(super) service: &'a LocalService,
+    pub(super) hop: Hop<'a>,
+    /// The client as rules, persistence and the access log see it.
+    pub(super) client: IpAddr,
+    pub(super) decision: Decision<'a>,
+}
+
+/// A request on its way to one pool.
+pub(super) struct Forward<'a> {
+    pub(super) ask: &'a Ask<'a>,
+    pub(super) key: ClientKey<'a>,
+    /// The position of the pool in the snapshot.
+    pub(super) position: usize,
+    pub(super) upstream: &'a Upstream,
+}
+
+/// Memory for the parts of an exchange that are written.
+pub(super) struct Memory<'m> {
+    pub(super) response: ResponseSlot<'m>,
+    pub(super) to_server: &'m mut Vec<u8>,
+    pub(super) to_client: &'m mut Vec<u8>,
+}
+
+impl<'a> Ask<'a> {
+    fn new(
+        service: &'a LocalService,
+        head: &'a RequestHead,
+        bytes: &'a [u8],
+        peer: IpAddr,
+        port: u16,
+    ) -> Self {
+        let policy = &service.service.forwarded;
+        let trusted = !policy.trusted.is_empty() && forwarded::is_trusted(policy, peer);
+        let hop = Hop {
+            head,
+            bytes,
+            peer,
+            trusted,
+            port,
+        };
+        let client = forwarded::client(policy, &hop);
+        let decision = service.routes.decide(&Asked {
+            head,
+            bytes,
+            client,
+        });
+        Self {
+            service,
+            hop,
+            client,
+            decision,
+        }
+    }
+}
+
+impl<'a> Forward<'a> {
+    fn new(ask: &'a Ask<'a>, position: usize) -> Option<Self> {
+        let upstream = ask.service.pools.get(position)?;
+        let name = upstream.local.pool().cookie_name();
+        let cookie = name.and_then(|name| ask.hop.head.cookie(ask.hop.bytes, name));
+        Some(Self {
+            ask,
+            key: ClientKey {
+                client: ask.client,
+                cookie,
+            },
+            position,
+            upstream,
+        })
+    }
+}
+
+impl<S: Stream> Connection<S> {
+    /// Serves the request whose head is in `scratch`.
+    pub(super) async fn exchange(&mut self, scratch: &mut Scratch, started: Instant) -> After {
+        let service = Rc::clone(&self.service);
+        // Moved out, so that the rest of the memory can be written while these are looked at.
+        let head = std::mem::take(&mut scratch.request);
+        let bytes = std::mem::take(&mut scratch.request_bytes);
+        let (peer, port) = (self.client.peer.ip(), self.client.local.port());
+        let after = {
+            let ask = Ask::new(&service, &head, &bytes, peer, port);
+            let mut facts = Facts::new(started);
+            facts.rule = ask.decision.rule;
+            let after = self.dispatch(&ask, scratch, &mut facts).await;
+            self.finish(Some(&ask), &facts);
+            after
+        };
+        scratch.request = head;
+        scratch.request_bytes = bytes;
+        after
+    }
+
+    /// Takes the request where the rules say, and to the replacement when no server is available.
+    async fn dispatch<'a>(
+        &mut self,
+        ask: &'a Ask<'a>,
+        scratch: &mut Scratch,
+        facts: &mut Facts<'a>,
+    ) -> After {
+        let mut destination = ask.decision.destination;
+        let mut replaced = false;
+        loop {
+            let forward = match destination {
+                Destination::Pool(position) => Forward::new(ask, *position),
+                Destination::Redirect(_) | Destination::Respond(_) | Destination::Nowhere => None,
+            };
+            let Some(forward) = forward else {
+                return self
+                    .answer_destination(ask, destination, scratch, facts)
+                    .await;
+            };
+            facts.pool = Some(forward.upstream.local.pool().name());
+            let error = match self.forward(&forward, scratch, facts).await {
+                Ok(after) => return after,
+                Err(error) => error,
+            };
+            facts.end = error.word();
+            if facts.status.is_some() {
+                // The client has part of a response: only the end of the connection tells it.
+                return After::Close;
+            }
+            if matches!(error, ProxyError::Unavailable) && !replaced {
+                replaced = true;
+                ask.service.counters(self.worker.index).unavailable.add(1);
+                match &ask.service.service.unavailable {
+                    OnUnavailable::Answer(other) => {
+                        destination = other;
+                        continue;
+                    }
+                    OnUnavailable::Close => return After::Close,
+                    OnUnavailable::Refuse => {}
+                }
+            }
+            return self.answer_error(ask, &error, scratch, facts).await;
+        }
+    }
+
+    async fn answer_destination(
+        &mut self,
+        ask: &Ask<'_>,
+        destination: &Destination,
+        scratch: &mut Scratch,
+        facts: &mut Facts<'_>,
+    ) -> After {
+        let answer = match destination {
+            Destination::Redirect(redirect) => Answer::redirect(redirect, &ask.hop),
+            Destination::Respond(response) => Answer::fixed(response),
+            Destination::Nowhere | Destination::Pool(_) => {
+                Answer::text(404, "404 Not Found: no rule is for this request.\n")
+            }
+        };
+        let edits = &ask.decision.response_edits;
+        self.answer(
+            ask.hop.head,
+            ask.hop.bytes,
+            &answer,
+            edits,
+            &mut scratch.to_client,
+            facts,
+        )
+        .await
+    }
+
+    async fn answer_error(
+        &mut self,
+        ask: &Ask<'_>,
+        error: &ProxyError,
+        scratch: &mut Scratch,
+        facts: &mut Facts<'_>,
+    ) -> After {
+        let Some(status) = error.status() else {
+            return After::Close;
+        };
+        if let ProxyError::ClientMessage(BadMessage { reason, .. }) = error {
+            tracing::debug!(reason, "a request body is refused");
+        }
+        let body = format!("{status} {}: {error}.\n", respond::reason(status));
+        let answer = Answer::text(status, &body);
+        let (head, bytes, edits) = (ask.hop.head, ask.hop.bytes, Edits::default());
+        self.answer(head, bytes, &answer, &edits, &mut scratch.to_client, facts)
+            .await
+    }
+
+    /// Sends the request to a server of a pool, to another one when that is safe, and relays the
+    /// response.
+    async fn forward<'a>(
+        &mut self,
+        forward: &Forward<'a>,
+        scratch: &mut Scratch,
+        facts: &mut Facts<'a>,
+    ) -> Result<After, ProxyError> {
+        let (head, bytes) = (forward.ask.hop.head, forward.ask.hop.bytes);
+        self.await_first_chunk(head).await?;
+        let Scratch {
+            response,
+            response_bytes,
+            to_server,
+            to_client,
+            ..
+        } = scratch;
+        let response = ResponseSlot {
+            head: response,
+            bytes: response_bytes,
+        };
+        let mut memory = Memory {
+            response,
+            to_server,
+            to_client,
+        };
+        let mut tried = Tried::default();
+        let pool = forward.upstream.local.pool();
+        loop {
+            let mut reached = self.reach(forward, &mut tried, facts).await?;
+            let mut upload = self.begin(forward, &reached, memory.to_server);
+            let sent_at = Instant::now();
+            let (server, slot) = (&mut reached.connection, &mut memory.response);
+            let outcome = self
+                .send(
+                    (head, bytes),
+                    &mut upload,
+                    server,
+                    slot,
+                    pool.response_timeout(),
+                )
+                .await;
+            let Err(error) = outcome else {
+                facts.response = Some(sent_at.elapsed());
+                return self
+                    .relay(forward, reached, upload, &mut memory, facts)
+                    .await;
+            };
+            facts.body_received = facts.body_received.max(upload.transfer.body_bytes);
+            let counters = reached.lease.server().counters().of(self.worker.index);
+            counters.bytes_sent.add(upload.transfer.sent_bytes);
+            // A server may close an idle connection at any time: that says nothing about its health.
+            if error.is_of_server() && !reached.connection.reused {
+                counters.failures.add(1);
+                reached.lease.report(Outcome::Failed);
+                tried.add(reached.lease.index());
+            }
+            if !may_repeat(head.is_idempotent(bytes), &upload, &error)
+                || facts.retries >= pool.retries()
+                || !forward.upstream.local.try_retry()
+            {
+                return Err(error);
+            }
+            facts.retries += 1;
+            counters.retries.add(1);
+            let connection = &mut reached.connection;
+            connection.buffer.consume(connection.buffer.len());
+            self.worker.buffers.reclaim(&mut connection.buffer);
+            *memory.to_server = upload.transfer.into_memory();
+        }
+    }
+
+    /// Writes the head of the request.
+    fn begin(&self, forward: &Forward<'_>, reached: &Reached<'_>, memory: &mut Vec<u8>) -> Upload {
+        let mut out = std::mem::take(memory);
+        out.clear();
+        let context = RequestContext {
+            hop: &forward.ask.hop,
+            forwarded: &self.service.service.forwarded,
+            edits: &forward.ask.decision.request_edits,
+            server: reached.lease.server().address(),
+            keep_alive: reached.private || forward.upstream.idle.keeps(),
+        };
+        write::request(&context, &mut out);
+        Upload::new(out, forward.ask.hop.head.framing)
+    }
+}
+
+/// Whether a request may be sent once more after its server has failed. A body that has begun is
+/// gone from our memory, and a request that is not idempotent may have had its effect.
+fn may_repeat(idempotent: bool, upload: &Upload, error: &ProxyError) -> bool {
+    let untouched = upload.transfer.sent_bytes == 0;
+    matches!(error, ProxyError::ServerGone(_))
+        && upload.transfer.body_bytes == 0
+        && (untouched || idempotent)
+}

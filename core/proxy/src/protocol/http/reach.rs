@@ -1,0 +1,148 @@
+//! A server for a request, and a connection to it.
+
+use lb_model::config::PrivateConnections;
+use tokio::time::Instant;
+
+use super::exchange::Forward;
+use super::facts::Facts;
+use super::{Connection, Private};
+use crate::connection::Stream;
+use crate::error::ProxyError;
+use crate::pool::{Lease, Outcome, Refusal, ServerIndex, Tried, TryRefusal};
+use crate::upstream::ServerConnection;
+
+/// A server with a connection to it.
+pub(super) struct Reached<'a> {
+    pub(super) lease: Lease<'a>,
+    pub(super) connection: ServerConnection,
+    /// Whether the connection belongs to this client connection alone.
+    pub(super) private: bool,
+}
+
+impl<S: Stream> Connection<S> {
+    /// The private connection of this client to the pool, an idle one, or a new one. Servers that do
+    /// not accept a connection are passed over as far as the retry budget allows.
+    pub(super) async fn reach<'a>(
+        &mut self,
+        forward: &Forward<'a>,
+        tried: &mut Tried,
+        facts: &mut Facts<'a>,
+    ) -> Result<Reached<'a>, ProxyError> {
+        let upstream = forward.upstream;
+        let local = &upstream.local;
+        if let Some(reached) = self.take_private(forward, tried).await {
+            facts.server = Some(reached.lease.server());
+            facts.reason = Some(reached.lease.reason());
+            return Ok(reached);
+        }
+        let always = upstream.private == PrivateConnections::Always;
+        let windows_auth = upstream.private == PrivateConnections::WindowsAuth;
+        let private = always || windows_auth && forward.ask.hop.head.windows_auth;
+        let mut last_error = None;
+        loop {
+            let lease = match acquire(forward, tried, facts).await {
+                Ok(lease) => lease,
+                Err(error) => return Err(last_error.unwrap_or(error)),
+            };
+            let server = lease.server();
+            facts.server = Some(server);
+            facts.reason = Some(lease.reason());
+            if let Some(connection) = upstream.idle.take(lease.index().position()) {
+                return Ok(Reached {
+                    lease,
+                    connection,
+                    private,
+                });
+            }
+            let counters = server.counters().of(self.worker.index);
+            let (started, timeout) = (Instant::now(), local.pool().connect_timeout());
+            match Box::pin(ServerConnection::open(server.address(), timeout)).await {
+                Ok(connection) => {
+                    facts.connect = Some(started.elapsed());
+                    counters.connections.add(1);
+                    lease.report(Outcome::Connected);
+                    return Ok(Reached {
+                        lease,
+                        connection,
+                        private,
+                    });
+                }
+                Err(error) => {
+                    counters.connect_failures.add(1);
+                    lease.report(Outcome::ConnectFailed);
+                    tried.add(lease.index());
+                    if facts.retries >= local.pool().retries() || !local.try_retry() {
+                        return Err(error);
+                    }
+                    facts.retries += 1;
+                    counters.retries.add(1);
+                    last_error = Some(error);
+                }
+            }
+        }
+    }
+
+    /// The private connection that this client has to the pool, unless its server has closed it.
+    async fn take_private<'a>(
+        &mut self,
+        forward: &Forward<'a>,
+        tried: &Tried,
+    ) -> Option<Reached<'a>> {
+        let found = self
+            .private
+            .iter()
+            .position(|private| private.pool == forward.position)?;
+        let Private {
+            server, connection, ..
+        } = self.private.swap_remove(found);
+        if !tried.is_empty() || connection.is_stale() {
+            return None;
+        }
+        let lease = Box::pin(forward.upstream.local.hold(server)).await?;
+        Some(Reached {
+            lease,
+            connection,
+            private: true,
+        })
+    }
+
+    /// Keeps a private connection for the next request of this client.
+    pub(super) fn keep_private(
+        &mut self,
+        pool: usize,
+        server: ServerIndex,
+        mut connection: ServerConnection,
+    ) {
+        if self.private.len() < super::PRIVATE_MAX {
+            connection.reused = true;
+            self.private.push(Private {
+                pool,
+                server,
+                connection,
+            });
+        }
+    }
+}
+
+/// A server from the pool; the clock is only read when the request has to wait for one.
+async fn acquire<'a>(
+    forward: &Forward<'a>,
+    tried: &Tried,
+    facts: &mut Facts<'a>,
+) -> Result<Lease<'a>, ProxyError> {
+    let local = &forward.upstream.local;
+    match local.try_acquire(&forward.key, tried) {
+        Ok(lease) => Ok(lease),
+        Err(TryRefusal::Unavailable) => Err(ProxyError::Unavailable),
+        Err(TryRefusal::AtLimit) => {
+            let started = Instant::now();
+            let outcome = Box::pin(local.wait(&forward.key, tried)).await;
+            facts.queued = Some(started.elapsed());
+            outcome.map_err(|refusal| match refusal {
+                Refusal::Unavailable => ProxyError::Unavailable,
+                Refusal::QueueFull => ProxyError::QueueFull,
+                Refusal::QueueTimeout => ProxyError::QueueTimeout,
+            })
+        }
+    }
+}

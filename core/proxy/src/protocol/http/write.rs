@@ -1,0 +1,252 @@
+//! Heads as we write them: the fields that were sent, in their order and spelling, without those that
+//! belong to one connection, and with our own framing.
+
+use std::net::SocketAddr;
+
+use lb_model::config::ForwardedHeaders;
+
+use super::codec::field::Field;
+use super::codec::{FieldKind, Framing, RequestHead, ResponseHead, Version};
+use crate::policy::forwarded::{self, Hop, write_number};
+use crate::policy::header::Edits;
+use crate::protocol::transfer::Encoding;
+
+/// What decides how the head of a request is written, besides the request.
+pub(super) struct RequestContext<'a> {
+    pub(super) hop: &'a Hop<'a>,
+    pub(super) forwarded: &'a ForwardedHeaders,
+    pub(super) edits: &'a Edits<'a>,
+    pub(super) server: SocketAddr,
+    /// Whether the server may keep the connection open.
+    pub(super) keep_alive: bool,
+}
+
+/// Writes the head of a request for a server. It is always HTTP/1.1.
+pub(super) fn request(context: &RequestContext<'_>, out: &mut Vec<u8>) {
+    let (head, bytes) = (context.hop.head, context.hop.bytes);
+    out.extend_from_slice(head.method(bytes));
+    out.push(b' ');
+    if head.target(bytes).starts_with(b"/") {
+        out.extend_from_slice(head.target(bytes));
+    } else {
+        out.extend_from_slice(head.path(bytes));
+        out.extend_from_slice(head.query(bytes));
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let mut has_host = false;
+    let mut run = Run::new(bytes);
+    for field in head.fields.iter() {
+        has_host |= field.kind == FieldKind::Host;
+        if passes(context, field) {
+            run.keep(field, out);
+        } else {
+            run.flush(out);
+            rewrite_request_field(head, bytes, field, out);
+        }
+    }
+    run.flush(out);
+    if !has_host && !context.edits.takes_out(b"host") {
+        // An HTTP/1.0 client need not send one; an HTTP/1.1 server insists on it.
+        out.extend_from_slice(b"Host: ");
+        out.extend_from_slice(context.server.to_string().as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if head.upgrade {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+    } else if !context.keep_alive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    forwarded::write(context.forwarded, context.hop, out);
+    context.edits.write(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a field of a request goes to the server as it is.
+fn passes(context: &RequestContext<'_>, field: Field) -> bool {
+    let (head, bytes) = (context.hop.head, context.hop.bytes);
+    let by_kind = match field.kind {
+        FieldKind::Connection
+        | FieldKind::ContentLength
+        | FieldKind::Http2Settings
+        | FieldKind::KeepAlive
+        | FieldKind::ProxyConnection
+        | FieldKind::Te
+        | FieldKind::TransferEncoding => return false,
+        FieldKind::Upgrade => return head.upgrade,
+        FieldKind::Expect => return head.expects_continue,
+        FieldKind::Forwarded
+        | FieldKind::XForwardedFor
+        | FieldKind::XForwardedHost
+        | FieldKind::XForwardedPort
+        | FieldKind::XForwardedProto => {
+            forwarded::keeps(context.forwarded, field.kind, context.hop.trusted)
+        }
+        FieldKind::Authorization
+        | FieldKind::Cookie
+        | FieldKind::Host
+        | FieldKind::Other
+        | FieldKind::ProxyAuthenticate
+        | FieldKind::ProxyAuthorization
+        | FieldKind::Referer
+        | FieldKind::SetCookie
+        | FieldKind::Trailer
+        | FieldKind::UserAgent
+        | FieldKind::WwwAuthenticate => true,
+    };
+    let nominated = head.nominates
+        && field.kind.may_be_nominated()
+        && head.is_nominated(bytes, field.name(bytes));
+    by_kind
+        && !nominated
+        && (context.edits.is_empty() || !context.edits.takes_out(field.name(bytes)))
+}
+
+/// Writes our own version of a field that frames the message or speaks about trailers.
+fn rewrite_request_field(head: &RequestHead, bytes: &[u8], field: Field, out: &mut Vec<u8>) {
+    match (field.kind, head.framing) {
+        (FieldKind::ContentLength, Framing::Length(length)) => {
+            number_field(out, field.name(bytes), length);
+        }
+        // A length of 0 frames nothing, but some servers demand it of a POST.
+        (FieldKind::ContentLength, Framing::None) => number_field(out, field.name(bytes), 0),
+        (FieldKind::TransferEncoding, Framing::Chunked) => {
+            out.extend_from_slice(field.name(bytes));
+            out.extend_from_slice(b": chunked\r\n");
+        }
+        (FieldKind::Te, _) => {
+            let value = field.value(bytes);
+            let mut codings = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+            if codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers")) {
+                out.extend_from_slice(field.name(bytes));
+                out.extend_from_slice(b": trailers\r\n");
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What decides how the head of a response is written, besides the response.
+pub(super) struct ResponseContext<'a> {
+    pub(super) head: &'a ResponseHead,
+    pub(super) bytes: &'a [u8],
+    pub(super) edits: &'a Edits<'a>,
+    pub(super) client_version: Version,
+    /// The line that gives the client its persistence cookie.
+    pub(super) cookie: Option<&'a [u8]>,
+    pub(super) keep_alive: bool,
+    pub(super) encoding: Encoding,
+}
+
+/// Writes the head of a response for a client. Its version is ours (RFC 9110 section 6.2).
+pub(super) fn response(context: &ResponseContext<'_>, out: &mut Vec<u8>) {
+    let (head, bytes) = (context.head, context.bytes);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_number(u64::from(head.status), out);
+    out.push(b' ');
+    out.extend_from_slice(head.reason(bytes));
+    out.extend_from_slice(b"\r\n");
+    let mut run = Run::new(bytes);
+    for field in head.fields.iter() {
+        if response_field_passes(context, field) {
+            run.keep(field, out);
+        } else {
+            run.flush(out);
+            if let (FieldKind::ContentLength, Framing::Length(length)) = (field.kind, head.framing)
+            {
+                number_field(out, field.name(bytes), length);
+            }
+        }
+    }
+    run.flush(out);
+    if context.encoding == Encoding::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if let Some(cookie) = context.cookie {
+        out.extend_from_slice(cookie);
+    }
+    context.edits.write(out);
+    if head.status == 101 {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+    } else if head.status >= 200 && !context.keep_alive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    } else if head.status >= 200 && context.client_version == Version::Http10 {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn response_field_passes(context: &ResponseContext<'_>, field: Field) -> bool {
+    let (head, bytes) = (context.head, context.bytes);
+    match field.kind {
+        FieldKind::Connection
+        | FieldKind::KeepAlive
+        | FieldKind::ProxyConnection
+        | FieldKind::Te
+        | FieldKind::TransferEncoding => return false,
+        FieldKind::Upgrade => return head.status == 101 || head.status == 426,
+        // It frames nothing in answers to HEAD and in 304, where it may be sent as information; a
+        // 1xx or 204 must not have it (RFC 9110 section 8.6).
+        FieldKind::ContentLength => {
+            return head.framing == Framing::None && head.status >= 200 && head.status != 204;
+        }
+        FieldKind::Authorization
+        | FieldKind::Cookie
+        | FieldKind::Expect
+        | FieldKind::Forwarded
+        | FieldKind::Host
+        | FieldKind::Http2Settings
+        | FieldKind::Other
+        | FieldKind::ProxyAuthenticate
+        | FieldKind::ProxyAuthorization
+        | FieldKind::Referer
+        | FieldKind::SetCookie
+        | FieldKind::Trailer
+        | FieldKind::UserAgent
+        | FieldKind::WwwAuthenticate
+        | FieldKind::XForwardedFor
+        | FieldKind::XForwardedHost
+        | FieldKind::XForwardedPort
+        | FieldKind::XForwardedProto => {}
+    }
+    let nominated = head.nominates
+        && field.kind.may_be_nominated()
+        && head.is_nominated(bytes, field.name(bytes));
+    !nominated && (context.edits.is_empty() || !context.edits.takes_out(field.name(bytes)))
+}
+
+/// Consecutive lines that are kept are copied in one piece.
+struct Run<'a> {
+    bytes: &'a [u8],
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Run<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            start: 0,
+            end: 0,
+        }
+    }
+
+    fn keep(&mut self, field: Field, out: &mut Vec<u8>) {
+        if self.end != field.line_start() {
+            self.flush(out);
+            self.start = field.line_start();
+        }
+        self.end = field.line_end();
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.bytes.get(self.start..self.end).unwrap_or_default());
+        self.start = self.end;
+    }
+}
+
+fn number_field(out: &mut Vec<u8>, name: &[u8], number: u64) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    write_number(number, out);
+    out.extend_from_slice(b"\r\n");
+}

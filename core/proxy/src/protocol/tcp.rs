@@ -1,0 +1,124 @@
+//! Any protocol over TCP: each connection is balanced as a whole, and a server is connected at once,
+//! because in many protocols the server speaks first.
+
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use super::tunnel::{self, End};
+use crate::buffer::Buffer;
+use crate::connection::{Client, Stream};
+use crate::deadline::Deadline;
+use crate::error::ProxyError;
+use crate::pool::{ClientKey, Lease, Outcome, Refusal, Tried};
+use crate::route::Destination;
+use crate::snapshot::{LocalService, OnUnavailable};
+use crate::upstream::{ServerConnection, Upstream};
+use crate::worker::Worker;
+
+/// Serves one client connection to its end.
+pub(crate) async fn serve<S: Stream>(
+    worker: Rc<Worker>,
+    service: Rc<LocalService>,
+    mut client: Client<S>,
+) {
+    let started = Instant::now();
+    let idle = service.service.timeouts.idle.duration();
+    let counters = service.counters(worker.index);
+    let key = ClientKey {
+        client: client.peer.ip().to_canonical(),
+        cookie: None,
+    };
+    let (_rule, destination) = service.routes.decide_connection(key.client);
+    let outcome = Box::pin(reach(&worker, &service, destination, &key)).await;
+    let (lease, mut connection) = match outcome {
+        Ok(reached) => reached,
+        Err(error) => {
+            if matches!(error, ProxyError::Unavailable) {
+                counters.unavailable.add(1);
+            }
+            tracing::debug!(client = %client.peer, %error, "a connection reached no server");
+            return;
+        }
+    };
+    let mut deadline = Deadline::new(started, idle);
+    let mut buffer = Buffer::default();
+    let ours = End {
+        stream: &mut client.stream,
+        buffer: &mut buffer,
+    };
+    let theirs = End {
+        stream: &mut connection.stream,
+        buffer: &mut connection.buffer,
+    };
+    let carried = tunnel::run(&worker.buffers, ours, theirs, &mut deadline, idle).await;
+    let server = lease.server().counters().of(worker.index);
+    server.bytes_sent.add(carried.to_server);
+    server.bytes_received.add(carried.to_client);
+    counters.bytes_received.add(carried.to_server);
+    counters.bytes_sent.add(carried.to_client);
+    counters.duration.record(started.elapsed());
+}
+
+/// A server of the pool that the rules name, or of the one that stands in for it.
+async fn reach<'a>(
+    worker: &Worker,
+    service: &'a LocalService,
+    destination: &'a Destination,
+    key: &ClientKey<'_>,
+) -> Result<(Lease<'a>, ServerConnection), ProxyError> {
+    let upstream = |destination: &Destination| match destination {
+        Destination::Pool(position) => service.pools.get(*position),
+        Destination::Redirect(_) | Destination::Respond(_) | Destination::Nowhere => None,
+    };
+    let first = upstream(destination).ok_or(ProxyError::Unavailable)?;
+    match connect(worker, first, key).await {
+        Err(ProxyError::Unavailable) => {}
+        outcome => return outcome,
+    }
+    let replacement = match &service.service.unavailable {
+        OnUnavailable::Answer(destination) => upstream(destination),
+        OnUnavailable::Close | OnUnavailable::Refuse => None,
+    };
+    connect(worker, replacement.ok_or(ProxyError::Unavailable)?, key).await
+}
+
+async fn connect<'a>(
+    worker: &Worker,
+    upstream: &'a Upstream,
+    key: &ClientKey<'_>,
+) -> Result<(Lease<'a>, ServerConnection), ProxyError> {
+    let local = &upstream.local;
+    let mut tried = Tried::default();
+    let mut retries = 0;
+    loop {
+        let mut lease = local
+            .acquire(key, &tried)
+            .await
+            .map_err(|refusal| match refusal {
+                Refusal::Unavailable => ProxyError::Unavailable,
+                Refusal::QueueFull => ProxyError::QueueFull,
+                Refusal::QueueTimeout => ProxyError::QueueTimeout,
+            })?;
+        let counters = lease.server().counters().of(worker.index);
+        let timeout = local.pool().connect_timeout();
+        match ServerConnection::open(lease.server().address(), timeout).await {
+            Ok(connection) => {
+                counters.connections.add(1);
+                lease.report(Outcome::Connected);
+                lease.commit();
+                return Ok((lease, connection));
+            }
+            Err(error) => {
+                counters.connect_failures.add(1);
+                lease.report(Outcome::ConnectFailed);
+                tried.add(lease.index());
+                if retries >= local.pool().retries() || !local.try_retry() {
+                    return Err(error);
+                }
+                retries += 1;
+                counters.retries.add(1);
+            }
+        }
+    }
+}
