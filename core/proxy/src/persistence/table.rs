@@ -123,12 +123,6 @@ impl Table {
         let shard = self.shards[number].lock();
         (shard.unwrap_or_else(PoisonError::into_inner), number)
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        let len = |shard: &Mutex<Shard>| shard.lock().unwrap().positions.len();
-        self.shards.iter().map(len).sum()
-    }
 }
 
 impl Default for Shard {
