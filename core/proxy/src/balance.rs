@@ -17,6 +17,9 @@ mod source_hash;
 mod weighted_least_connections;
 mod weighted_round_robin;
 
+#[cfg(test)]
+mod tests;
+
 use random::Random;
 
 /// Which server of a pool: servers are in the order of their names.

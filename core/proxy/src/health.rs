@@ -14,6 +14,9 @@ mod check;
 mod http;
 mod tcp;
 
+#[cfg(test)]
+mod tests;
+
 use crate::balance::random::Random;
 use crate::pool::{Health, Pool, ServerIndex};
 use check::Check;

@@ -15,6 +15,9 @@ mod passive_cookie;
 mod source;
 mod table;
 
+#[cfg(test)]
+mod tests;
+
 use cookie::Cookie;
 use passive_cookie::PassiveCookie;
 use source::Source;

@@ -25,6 +25,9 @@ mod server;
 mod tried;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use explain::{CandidateNote, Explained};
 pub(crate) use lease::{Lease, Reason};
 pub(crate) use local::{LocalPool, Refusal, TryRefusal};

@@ -11,6 +11,9 @@ use tokio::sync::oneshot;
 
 mod slots;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use slots::{Slots, Wants};
 
 use super::Pool;
