@@ -18,7 +18,7 @@ fn farm(persistence: &Remember) -> Farm {
 fn is_remembered(reason: Reason) -> bool {
     match reason {
         Reason::Persistence(_) => true,
-        Reason::Balance(_) => false,
+        Reason::Balance(_) | Reason::Private => false,
     }
 }
 
