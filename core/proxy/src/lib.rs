@@ -32,11 +32,15 @@ pub(crate) mod deadline;
 pub(crate) mod error;
 pub(crate) mod telemetry;
 
+mod explain;
 mod proxy;
 
 /// HTTP/1.1 on the wire, for those who fuzz it.
 pub use protocol::http::codec;
 
+pub use explain::{
+    CandidateStep, ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain,
+};
 pub use listener::BindError;
 pub use proxy::{Drained, Options, Proxy, StartError};
 pub use telemetry::access_log::AccessSink;

@@ -17,6 +17,19 @@ pub(crate) enum Reason {
     Private,
 }
 
+impl Reason {
+    /// One word for the access log.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Balance(_) => "balance",
+            Self::Persistence(Found::Cookie) => "cookie",
+            Self::Persistence(Found::PassiveCookie) => "passive_cookie",
+            Self::Persistence(Found::Source) => "source",
+            Self::Private => "private",
+        }
+    }
+}
+
 /// A server that a request has; dropped when the request has ended.
 #[derive(Debug)]
 pub(crate) struct Lease<'a> {

@@ -2,10 +2,12 @@
 //! because in many protocols the server speaks first.
 
 use std::rc::Rc;
+use std::time::SystemTime;
 
+use lb_model::value::Name;
 use tokio::time::Instant;
 
-use super::tunnel::{self, End};
+use super::tunnel::{self, Carried, End};
 use crate::buffer::Buffer;
 use crate::connection::{Client, Stream};
 use crate::deadline::Deadline;
@@ -13,6 +15,7 @@ use crate::error::ProxyError;
 use crate::pool::{ClientKey, Lease, Outcome, Refusal, Tried};
 use crate::route::Destination;
 use crate::snapshot::{LocalService, OnUnavailable};
+use crate::telemetry::access_log::{AccessRecord, ServerRecord, Times};
 use crate::upstream::{ServerConnection, Upstream};
 use crate::worker::Worker;
 
@@ -29,35 +32,80 @@ pub(crate) async fn serve<S: Stream>(
         client: client.peer.ip().to_canonical(),
         cookie: None,
     };
-    let (_rule, destination) = service.routes.decide_connection(key.client);
+    let (rule, destination) = service.routes.decide_connection(key.client);
     let outcome = Box::pin(reach(&worker, &service, destination, &key)).await;
-    let (lease, mut connection) = match outcome {
-        Ok(reached) => reached,
+    let (reached, carried) = match outcome {
+        Ok(Reached {
+            pool,
+            lease,
+            mut connection,
+        }) => {
+            let mut deadline = Deadline::new(started, idle);
+            let mut buffer = Buffer::default();
+            let ours = End {
+                stream: &mut client.stream,
+                buffer: &mut buffer,
+            };
+            let theirs = End {
+                stream: &mut connection.stream,
+                buffer: &mut connection.buffer,
+            };
+            let carried = tunnel::run(&worker.buffers, ours, theirs, &mut deadline, idle).await;
+            let server = lease.server().counters().of(worker.index);
+            server.bytes_sent.add(carried.to_server);
+            server.bytes_received.add(carried.to_client);
+            (Some((pool, lease)), carried)
+        }
         Err(error) => {
             if matches!(error, ProxyError::Unavailable) {
                 counters.unavailable.add(1);
             }
-            tracing::debug!(client = %client.peer, %error, "a connection reached no server");
-            return;
+            (
+                None,
+                Carried {
+                    to_server: 0,
+                    to_client: 0,
+                    end: error.word(),
+                },
+            )
         }
     };
-    let mut deadline = Deadline::new(started, idle);
-    let mut buffer = Buffer::default();
-    let ours = End {
-        stream: &mut client.stream,
-        buffer: &mut buffer,
-    };
-    let theirs = End {
-        stream: &mut connection.stream,
-        buffer: &mut connection.buffer,
-    };
-    let carried = tunnel::run(&worker.buffers, ours, theirs, &mut deadline, idle).await;
-    let server = lease.server().counters().of(worker.index);
-    server.bytes_sent.add(carried.to_server);
-    server.bytes_received.add(carried.to_client);
+    let duration = started.elapsed();
     counters.bytes_received.add(carried.to_server);
     counters.bytes_sent.add(carried.to_client);
-    counters.duration.record(started.elapsed());
+    counters.duration.record(duration);
+    let Some(log) = &worker.access_log else {
+        return;
+    };
+    let now = SystemTime::now();
+    log.write(&AccessRecord {
+        time: now.checked_sub(duration).unwrap_or(now),
+        client: client.peer,
+        virtual_service: &service.service.name,
+        rule,
+        pool: reached.as_ref().map(|(pool, _)| *pool),
+        server: reached.as_ref().map(|(_, lease)| ServerRecord {
+            name: lease.server().name(),
+            address: lease.server().address(),
+        }),
+        http: None,
+        bytes_received: carried.to_server,
+        bytes_sent: carried.to_client,
+        times: Times {
+            duration,
+            ..Times::default()
+        },
+        retries: 0,
+        persistence: reached.as_ref().map(|(_, lease)| lease.reason().word()),
+        end: carried.end,
+    });
+}
+
+/// A server with a connection to it.
+struct Reached<'a> {
+    pool: &'a Name,
+    lease: Lease<'a>,
+    connection: ServerConnection,
 }
 
 /// A server of the pool that the rules name, or of the one that stands in for it.
@@ -66,7 +114,7 @@ async fn reach<'a>(
     service: &'a LocalService,
     destination: &'a Destination,
     key: &ClientKey<'_>,
-) -> Result<(Lease<'a>, ServerConnection), ProxyError> {
+) -> Result<Reached<'a>, ProxyError> {
     let upstream = |destination: &Destination| match destination {
         Destination::Pool(position) => service.pools.get(*position),
         Destination::Redirect(_) | Destination::Respond(_) | Destination::Nowhere => None,
@@ -87,7 +135,7 @@ async fn connect<'a>(
     worker: &Worker,
     upstream: &'a Upstream,
     key: &ClientKey<'_>,
-) -> Result<(Lease<'a>, ServerConnection), ProxyError> {
+) -> Result<Reached<'a>, ProxyError> {
     let local = &upstream.local;
     let mut tried = Tried::default();
     let mut retries = 0;
@@ -107,7 +155,11 @@ async fn connect<'a>(
                 counters.connections.add(1);
                 lease.report(Outcome::Connected);
                 lease.commit();
-                return Ok((lease, connection));
+                return Ok(Reached {
+                    pool: local.pool().name(),
+                    lease,
+                    connection,
+                });
             }
             Err(error) => {
                 counters.connect_failures.add(1);
