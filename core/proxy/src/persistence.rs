@@ -127,26 +127,29 @@ impl Persistence {
         self.source.as_ref().map_or_else(whole, |s| s.key(client))
     }
 
-    /// The record of a client. The cookie decides if it is there and known, the address otherwise.
-    /// `known` says whether a tag still names a server; `now` is asked only where a table is.
-    pub(crate) fn find(
+    /// The server of a client's record. The cookie decides if it is there and known, the address
+    /// otherwise. `known` finds the server of a tag; `now` is asked only where a table is.
+    pub(crate) fn find<S>(
         &self,
         key: &ClientKey<'_>,
         now: impl Fn() -> Instant,
         access: Access,
-        known: impl Fn(Tag) -> bool,
-    ) -> Option<(Tag, Found)> {
-        let by_cookie = self.by_cookie.as_ref().zip(key.cookie);
-        let by_cookie = by_cookie.and_then(|(by_cookie, value)| match by_cookie {
-            ByCookie::Own(_) => Some((Cookie::read(value)?, Found::Cookie)),
-            ByCookie::Passive(cookie) => {
-                Some((cookie.find(value, now(), access)?, Found::PassiveCookie))
-            }
-        });
-        by_cookie.filter(|(tag, _)| known(*tag)).or_else(|| {
+        known: impl Fn(Tag) -> Option<S>,
+    ) -> Option<(S, Found)> {
+        let by_cookie = || {
+            let (tag, found) = match (self.by_cookie.as_ref()?, key.cookie?) {
+                (ByCookie::Own(_), value) => (Cookie::read(value)?, Found::Cookie),
+                (ByCookie::Passive(cookie), value) => {
+                    (cookie.find(value, now(), access)?, Found::PassiveCookie)
+                }
+            };
+            Some((known(tag)?, found))
+        };
+        let by_source = || {
             let tag = self.source.as_ref()?.find(key.client, now(), access)?;
-            known(tag).then_some((tag, Found::Source))
-        })
+            Some((known(tag)?, Found::Source))
+        };
+        by_cookie().or_else(by_source)
     }
 
     /// Whether there is something to remember.

@@ -78,7 +78,12 @@ fn a_cookie_that_is_garbage_or_of_another_farm_is_ignored() {
     let now = Instant::now();
     let find = |value: &[u8]| {
         let key = key("192.0.2.1", Some(value));
-        persistence.find(&key, || now, Access::Use, |tag| tag == Tag(0xab))
+        persistence.find(
+            &key,
+            || now,
+            Access::Use,
+            |tag| (tag == Tag(0xab)).then_some(tag),
+        )
     };
     assert_eq!(find(b"00000000000000ab"), Some((Tag(0xab), Found::Cookie)));
     let strange: [&[u8]; 7] = [
@@ -111,7 +116,7 @@ fn a_record_is_forgotten_after_its_timeout_without_use_and_not_before() {
     let persistence = Persistence::build(&passive(None), None);
     let start = Instant::now();
     let value = key("192.0.2.1", Some(b"session"));
-    let find = |at: Duration, access| persistence.find(&value, || start + at, access, |_| true);
+    let find = |at: Duration, access| persistence.find(&value, || start + at, access, Some);
     persistence.learn(b"session", Tag(1), start);
     let found = Some((Tag(1), Found::PassiveCookie));
     assert_eq!(find(MINUTE, Access::Use), found);
@@ -131,10 +136,7 @@ fn a_deleted_session_cookie_is_not_a_session() {
     let now = Instant::now();
     persistence.learn(b"", Tag(1), now);
     let empty = key("192.0.2.1", Some(b""));
-    assert_eq!(
-        persistence.find(&empty, || now, Access::Use, |_| true),
-        None
-    );
+    assert_eq!(persistence.find(&empty, || now, Access::Use, Some), None);
 }
 
 #[test]
@@ -146,7 +148,7 @@ fn the_cookie_decides_and_the_address_only_without_a_known_one() {
     persistence.learn(b"known", Tag(2), now);
     let find = |cookie| {
         let key = key("192.0.2.1", cookie);
-        persistence.find(&key, || now, Access::Use, |_| true)
+        persistence.find(&key, || now, Access::Use, Some)
     };
     assert_eq!(find(Some(b"known")), Some((Tag(2), Found::PassiveCookie)));
     assert_eq!(find(Some(b"unknown")), Some((Tag(1), Found::Source)));
@@ -163,12 +165,12 @@ fn sessions_survive_a_change_of_the_configuration_that_keeps_the_cookie() {
 
     let after = Persistence::build(&passive(Some(source(32, 128))), Some(&before));
     let cookie = key("192.0.2.9", Some(b"session"));
-    let found = |key| after.find(key, || now, Access::Use, |_| true);
+    let found = |key| after.find(key, || now, Access::Use, Some);
     assert_eq!(found(&cookie), Some((Tag(1), Found::PassiveCookie)));
     assert_eq!(found(&from), Some((Tag(2), Found::Source)));
 
     let masked = Persistence::build(&passive(Some(source(24, 128))), Some(&before));
-    let found = masked.find(&from, || now, Access::Use, |_| true);
+    let found = masked.find(&from, || now, Access::Use, Some);
     assert_eq!(
         found, None,
         "under another mask the old keys mean other clients"
@@ -265,8 +267,8 @@ proptest! {
         let servers = Persistence::build(&passive(None), None);
         let now = Instant::now();
         let key = key("192.0.2.1", Some(&value));
-        own.find(&key, || now, Access::Use, |_| true);
-        servers.find(&key, || now, Access::Use, |_| true);
+        own.find(&key, || now, Access::Use, Some);
+        servers.find(&key, || now, Access::Use, Some);
         servers.learn(&value, Tag(1), now);
     }
 }

@@ -286,9 +286,8 @@ impl LocalPool {
     ) -> Option<(ServerIndex, Found)> {
         let persistence = self.pool.persistence.as_ref()?;
         self.refresh();
-        let known = |tag| self.pool.by_tag.contains_key(&tag);
-        let (tag, found) = persistence.find(key, now, access, known)?;
-        let index = *self.pool.by_tag.get(&tag)?;
+        let known = |tag| self.pool.by_tag.get(&tag).copied();
+        let (index, found) = persistence.find(key, now, access, known)?;
         let usable = match self.view.borrow().access(index) {
             Access::Open | Access::KnownOnly(_) => !tried.contains(index),
             Access::Nobody(_) => false,

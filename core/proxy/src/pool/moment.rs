@@ -50,3 +50,35 @@ fn decode(number: u64) -> Option<Instant> {
         after => START.checked_add(micros(after - ZERO)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_read_as_it_was_written_also_before_the_first_one() {
+        let start = *START;
+        let shared = AtomicMoment::default();
+        assert_eq!(shared.load(), None);
+        let moments = [
+            Some(start),
+            Some(start + Duration::from_hours(24 * 28)),
+            start.checked_sub(Duration::from_secs(1)),
+            None,
+        ];
+        for moment in moments {
+            shared.store(moment);
+            assert_eq!(shared.load(), moment);
+        }
+    }
+
+    #[test]
+    fn only_one_of_many_clears_a_moment() {
+        let shared = AtomicMoment::default();
+        let moment = *START + Duration::from_secs(1);
+        shared.store(Some(moment));
+        assert!(!shared.clear(*START));
+        assert!(shared.clear(moment));
+        assert!(!shared.clear(moment));
+    }
+}

@@ -13,6 +13,7 @@ use tokio::time::advance;
 
 use super::*;
 
+mod any_state;
 mod decision_order;
 mod ejection;
 mod explain;

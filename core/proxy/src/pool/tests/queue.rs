@@ -239,3 +239,49 @@ async fn a_higher_limit_in_a_new_document_counts_for_those_who_wait_already() {
     drop((granted, after));
     assert_eq!(local.pool().servers()[0].load(), 0);
 }
+
+#[test]
+fn a_limit_holds_over_all_workers_together() {
+    let farm = Farm::new(&["a", "b"], |model| {
+        model.servers.get_mut("a").unwrap().connections_max = Some(2);
+        model.servers.get_mut("b").unwrap().connections_max = Some(3);
+    });
+    let in_progress = [AtomicU64::new(0), AtomicU64::new(0)];
+    std::thread::scope(|scope| {
+        for worker in 0..2 {
+            let (pool, in_progress) = (&farm.pool, &in_progress);
+            scope.spawn(move || {
+                let local = LocalPool::new(Arc::clone(pool), worker);
+                let client = |client: u8| {
+                    let local = &local;
+                    async move {
+                        for _ in 0..200 {
+                            let none = Tried::default();
+                            let lease = local.acquire(&key(client), &none).await.unwrap();
+                            let limit = [2, 3][lease.index().position()];
+                            let count = &in_progress[lease.index().position()];
+                            assert!(count.fetch_add(1, Ordering::SeqCst) < limit);
+                            tokio::task::yield_now().await;
+                            count.fetch_sub(1, Ordering::SeqCst);
+                            drop(lease);
+                        }
+                    }
+                };
+                let mut runtime = tokio::runtime::Builder::new_current_thread();
+                runtime.enable_time().build().unwrap().block_on(async {
+                    tokio::join!(
+                        client(0),
+                        client(1),
+                        client(2),
+                        client(3),
+                        client(4),
+                        client(5),
+                        client(6),
+                        client(7)
+                    )
+                });
+            });
+        }
+    });
+    assert!(farm.pool.servers().iter().all(|server| server.load() == 0));
+}
