@@ -3,3 +3,15 @@
 
 #[cfg(test)]
 mod architecture;
+#[cfg(test)]
+mod asp_net;
+#[cfg(test)]
+mod dead_servers;
+#[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod streaming;
+#[cfg(test)]
+mod windows_auth;

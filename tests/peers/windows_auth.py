@@ -1,16 +1,20 @@
 """A web server that authenticates as IIS does with Windows authentication: NTLM or Negotiate binds
 a user to a TCP connection, and later requests on it need no credentials.
 
-Usage: NTLM_USER_FILE=users windows_auth.py NAME ntlm|negotiate
-Prints its address. /anonymous needs nobody; every other path answers with the user's name.
+Usage: windows_auth.py NAME ntlm|negotiate
+Prints its address. The users are those of windows_users.txt. /anonymous needs nobody; every other path answers with the user's name.
 """
 
 import base64
 import itertools
+import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import spnego
+
+os.environ["NTLM_USER_FILE"] = str(Path(__file__).with_name("windows_users.txt"))
 
 NAME, PROTOCOL = sys.argv[1:3]
 SCHEME = {"ntlm": "NTLM", "negotiate": "Negotiate"}[PROTOCOL]

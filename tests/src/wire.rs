@@ -116,9 +116,14 @@ impl Wire {
         }
     }
 
-    /// The socket.
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
+    /// The socket, for bytes in bulk; what was read ahead of them is in `unread`.
+    pub fn stream_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// What was read and not yet taken; it is taken with this.
+    pub fn unread(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.unread)
     }
 
     /// Sends these bytes.
