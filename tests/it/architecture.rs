@@ -26,7 +26,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// The modules of the data plane in the order of the life of a connection. A module imports those
-/// that stand after it, never those before it.
+/// that stand after it, never those before it. A pool asks persistence first and balance second.
 const LIFE_OF_A_CONNECTION: &[&str] = &[
     "listener",
     "connection",
@@ -35,10 +35,10 @@ const LIFE_OF_A_CONNECTION: &[&str] = &[
     "protocol",
     "policy",
     "route",
+    "health",
+    "pool",
     "persistence",
     "balance",
-    "pool",
-    "health",
     "upstream",
     "error",
     "telemetry",

@@ -8,10 +8,26 @@ mod asp_net;
 #[cfg(test)]
 mod dead_servers;
 #[cfg(test)]
+mod forwarded;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod messages;
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod shutdown;
+#[cfg(test)]
 mod streaming;
+#[cfg(test)]
+mod tcp;
+#[cfg(test)]
+mod unavailable;
+#[cfg(test)]
+mod upgrades;
 #[cfg(test)]
 mod windows_auth;
