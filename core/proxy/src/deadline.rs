@@ -66,13 +66,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_passes_at_the_time_last_set_however_often_it_moved() {
         let start = Instant::now();
-        let mut deadline = Deadline::new(start, Duration::from_secs(60));
+        let mut deadline = Deadline::new(start, Duration::from_mins(1));
         assert!(futures_now(&mut deadline).await.is_pending());
-        deadline.set(start + Duration::from_secs(120));
+        deadline.set(start + Duration::from_mins(2));
         assert!(futures_now(&mut deadline).await.is_pending());
         poll_fn(|cx| deadline.poll_passed(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 120);
-        deadline.set(start + Duration::from_secs(180));
+        deadline.set(start + Duration::from_mins(3));
         assert!(futures_now(&mut deadline).await.is_pending());
         deadline.set(start + Duration::from_secs(130));
         poll_fn(|cx| deadline.poll_passed(cx)).await;

@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use lb_model::ValidConfig;
-use lb_model::config::Protocol;
+use lb_model::config::{Protocol, Rule};
 use lb_model::value::Name;
 use serde::Serialize;
 
 use crate::policy::forwarded::{self, Hop};
-use crate::pool::{ClientKey, LocalPool};
+use crate::pool::{ClientKey, LocalPool, Server};
 use crate::protocol::http::codec::RequestHead;
 use crate::route::{Asked, Destination};
 use crate::snapshot::{OnUnavailable, Service, Snapshot};
@@ -146,19 +146,7 @@ pub fn explain(
         client,
     };
     let decision = service.routes.decide(&asked);
-    let rules = service
-        .routes
-        .trace(&asked)
-        .into_iter()
-        .map(|(rule, reason)| RuleStep {
-            name: rule.name.to_string(),
-            matches: reason.is_none(),
-            because: match (reason, rule.action.is_some()) {
-                (Some(reason), _) => reason.to_owned(),
-                (None, true) => "all its conditions hold".to_owned(),
-                (None, false) => "all its conditions hold; it edits headers and goes on".to_owned(),
-            },
-        });
+    let rules = service.routes.trace(&asked).into_iter().map(step);
     let pool = match decision.destination {
         Destination::Pool(position) => snapshot.pools.get(*position).map(|pool| {
             let local = LocalPool::new(Arc::clone(pool), 0);
@@ -184,6 +172,18 @@ pub fn explain(
         }),
         pool,
     })
+}
+
+fn step((rule, mismatch): (&Rule, Option<&'static str>)) -> RuleStep {
+    RuleStep {
+        name: rule.name.to_string(),
+        matches: mismatch.is_none(),
+        because: match (mismatch, rule.action.is_some()) {
+            (Some(reason), _) => reason.to_owned(),
+            (None, true) => "all its conditions hold".to_owned(),
+            (None, false) => "all its conditions hold; it edits headers and goes on".to_owned(),
+        },
+    }
 }
 
 fn find<'a>(snapshot: &'a Snapshot, name: Option<&Name>) -> Result<&'a Service, ExplainError> {
@@ -214,7 +214,7 @@ fn choose(local: &LocalPool, key: &ClientKey<'_>) -> PoolStep {
             .servers()
             .iter()
             .find(|server| server.name() == name);
-        found.map(|server| server.address())
+        found.map(Server::address)
     });
     PoolStep {
         name: local.pool().name().to_string(),

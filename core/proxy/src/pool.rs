@@ -28,10 +28,9 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use explain::{CandidateNote, Explained};
 pub(crate) use lease::{Lease, Reason};
 pub(crate) use local::{LocalPool, Refusal, TryRefusal};
-pub(crate) use server::{Closed, Condition, Health, Server, ServerStatus};
+pub(crate) use server::{Closed, Condition, Health, Server};
 pub(crate) use tried::Tried;
 
 pub(crate) use crate::balance::ServerIndex;

@@ -194,8 +194,9 @@ impl Proxy {
 
     fn stop(&mut self) {
         if let Some(HealthThread { stop, thread }) = self.health.take() {
-            // The thread may have ended by itself.
-            drop(stop.send(()));
+            if stop.send(()).is_err() {
+                tracing::error!("the health thread has ended by itself");
+            }
             drop(thread.join());
         }
         for WorkerThread { commands, thread } in self.workers.drain(..) {

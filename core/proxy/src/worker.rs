@@ -27,6 +27,10 @@ pub(crate) struct Worker {
     pub(crate) access_log: Option<AccessLog>,
     /// One permit for each client connection of the whole balancer.
     pub(crate) connections_limit: Arc<Semaphore>,
+    #[expect(
+        clippy::vec_box,
+        reason = "the task of a connection holds the box, not the memory"
+    )]
     scratch: RefCell<Vec<Box<Scratch>>>,
     draining: Cell<bool>,
     connections: RefCell<HashMap<u64, Entry, FxBuildHasher>>,
@@ -118,8 +122,9 @@ impl Worker {
         }
         let cut = self.drain(deadline).await;
         sweeper.abort();
-        // Nobody waits for the answer when the program ends in a hurry.
-        drop(done.send(cut));
+        if done.send(cut).is_err() {
+            tracing::debug!("nobody waits for the end of the drain");
+        }
     }
 
     /// Whether connections should end with their present exchange.

@@ -1,8 +1,9 @@
 //! Any protocol over TCP: each connection is balanced as a whole, and a server is connected at once,
 //! because in many protocols the server speaks first.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lb_model::value::Name;
 use tokio::time::Instant;
@@ -74,17 +75,39 @@ pub(crate) async fn serve<S: Stream>(
     counters.bytes_received.add(carried.to_server);
     counters.bytes_sent.add(carried.to_client);
     counters.duration.record(duration);
+    let reached = reached.as_ref().map(|(pool, lease)| (*pool, lease));
+    log(
+        &worker,
+        &service,
+        client.peer,
+        rule,
+        reached,
+        &carried,
+        duration,
+    );
+}
+
+/// Writes a connection that has ended to the access log.
+fn log(
+    worker: &Worker,
+    service: &LocalService,
+    peer: SocketAddr,
+    rule: Option<&Name>,
+    reached: Option<(&Name, &Lease<'_>)>,
+    carried: &Carried,
+    duration: Duration,
+) {
     let Some(log) = &worker.access_log else {
         return;
     };
     let now = SystemTime::now();
     log.write(&AccessRecord {
         time: now.checked_sub(duration).unwrap_or(now),
-        client: client.peer,
+        client: peer,
         virtual_service: &service.service.name,
         rule,
-        pool: reached.as_ref().map(|(pool, _)| *pool),
-        server: reached.as_ref().map(|(_, lease)| ServerRecord {
+        pool: reached.map(|(pool, _)| pool),
+        server: reached.map(|(_, lease)| ServerRecord {
             name: lease.server().name(),
             address: lease.server().address(),
         }),
@@ -96,7 +119,7 @@ pub(crate) async fn serve<S: Stream>(
             ..Times::default()
         },
         retries: 0,
-        persistence: reached.as_ref().map(|(_, lease)| lease.reason().word()),
+        persistence: reached.map(|(_, lease)| lease.reason().word()),
         end: carried.end,
     });
 }

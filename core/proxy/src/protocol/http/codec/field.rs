@@ -41,10 +41,6 @@ impl Span {
     pub(crate) fn start(self) -> usize {
         self.start as usize
     }
-
-    pub(crate) fn end(self) -> usize {
-        self.end as usize
-    }
 }
 
 /// The fields that the balancer itself looks at or must not pass on as they are.
@@ -212,6 +208,10 @@ impl Fields {
 
 /// What the `Connection` fields of a message say (RFC 9110 section 7.6.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a field may list any of them"
+)]
 pub(crate) struct ConnectionOptions {
     pub(crate) close: bool,
     pub(crate) keep_alive: bool,

@@ -21,6 +21,10 @@ pub struct HeadLimits {
 /// The head of a request. The bytes it was parsed from are kept by the caller and handed to each
 /// method; a head never holds a copy.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one message"
+)]
 pub struct RequestHead {
     /// The length of the head in bytes.
     pub length: usize,
@@ -61,12 +65,9 @@ impl RequestHead {
                 self.accept(bytes, &line, length, found, limits)
             }
             Err(httparse::Error::TooManyHeaders) if limits.fields_max > 64 => {
-                // Rare enough to parse twice, so that every other request is spared the stack.
-                let mut many = [httparse::EMPTY_HEADER; 1024];
-                let slots = many
-                    .get_mut(..limits.fields_max.min(1024))
-                    .unwrap_or_default();
-                match httparse::parse_headers(fields, slots) {
+                // Rare enough to parse twice, so that every other request is spared the memory.
+                let mut many = vec![httparse::EMPTY_HEADER; limits.fields_max];
+                match httparse::parse_headers(fields, &mut many) {
                     Ok(Status::Partial) if bytes.len() > limits.bytes_max => Err(too_large()),
                     Ok(Status::Partial) => Ok(false),
                     Ok(Status::Complete((length, found))) => {
@@ -206,7 +207,7 @@ impl RequestHead {
     }
 
     /// Whether repeating the request has the effect of sending it once (RFC 9110 section 9.2.2,
-    /// RFC 4918 for the methods of WebDAV).
+    /// RFC 4918 for `PROPFIND`).
     pub fn is_idempotent(&self, bytes: &[u8]) -> bool {
         matches!(
             self.method(bytes),
@@ -238,6 +239,10 @@ impl Quotes for [u8] {
 
 /// What the fields of a request add up to.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one message"
+)]
 struct Seen {
     hosts: u8,
     length: Option<u64>,
