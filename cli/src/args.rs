@@ -105,6 +105,7 @@ pub(crate) enum LogFormat {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Run(RunArgs),
     Validate(ValidateArgs),
     /// Print the JSON Schema of the document.
     Schema,

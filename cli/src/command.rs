@@ -7,6 +7,7 @@ use crate::settings::Settings;
 
 mod complete;
 mod man;
+mod run;
 mod schema;
 mod validate;
 
@@ -14,6 +15,11 @@ mod validate;
 pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let Args { global, command } = args;
     match command {
+        Command::Run(args) => {
+            let settings = Settings::load_for_run(&global, args)?;
+            screen.set_color(settings.color);
+            run::run(&settings, screen)
+        }
         Command::Validate(args) => {
             let settings = Settings::load(&global)?;
             screen.set_color(settings.color);

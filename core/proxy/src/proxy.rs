@@ -158,8 +158,8 @@ impl Proxy {
     }
 
     /// Stops accepting, closes idle connections, and lets requests, tunnels and TCP connections in
-    /// progress finish until the deadline. Blocks until that is done.
-    pub fn drain(mut self, deadline: Duration) -> Drained {
+    /// progress finish until the deadline. Blocks until that is done; metrics can be read meanwhile.
+    pub fn drain(&self, deadline: Duration) -> Drained {
         let mut answers = Vec::new();
         for worker in &self.workers {
             let (done, answer) = oneshot::channel();
@@ -188,7 +188,6 @@ impl Proxy {
                 }
             }
         }
-        self.stop();
         Drained { connections_cut }
     }
 

@@ -1,0 +1,151 @@
+//! `lbctl run`: the balancer, until a signal tells it to stop.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use lb_daemon::{Daemon, Ended, Options, StartError, log, workers_default};
+use lb_model::config::Protocol;
+use lb_model::{Config, ValidConfig};
+use serde::Serialize;
+
+use crate::args::LogFormat;
+use crate::document::Document;
+use crate::output;
+use crate::report::{Exit, Explained, Failure};
+use crate::screen::Screen;
+use crate::settings::Settings;
+
+/// What a balancer that has started tells to programs, on one line.
+#[derive(Debug, Serialize)]
+struct Ready {
+    virtual_services: BTreeMap<String, SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
+    workers: usize,
+    process: u32,
+}
+
+impl Explained for StartError {
+    fn help(&self) -> Option<String> {
+        Self::help(self)
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Failed
+    }
+}
+
+impl Explained for log::LogError {
+    fn help(&self) -> Option<String> {
+        Self::help(self)
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Misuse
+    }
+}
+
+pub(super) fn run(settings: &Settings, screen: &Screen) -> Result<Exit, Failure> {
+    let document = Document::read(&settings.config)?;
+    let config = match document.check_for_use(screen) {
+        Ok(config) => config,
+        Err(exit) => return Ok(exit),
+    };
+    start_log(settings, screen)?;
+    let options = Options {
+        workers: settings.workers.unwrap_or_else(workers_default),
+        state_dir: settings.state_dir.clone(),
+        drain_timeout: settings.drain_timeout.duration(),
+    };
+    let daemon = Daemon::start(&config, &options)?;
+    announce(&daemon, &config, &options, settings, screen)?;
+    let ended = daemon.run()?;
+    Ok(tell_end(ended, settings, screen))
+}
+
+/// Sets up the log of the program as the settings say.
+pub(super) fn start_log(settings: &Settings, screen: &Screen) -> Result<(), log::LogError> {
+    let format = match settings.log_format {
+        LogFormat::Json => log::Format::Json,
+        LogFormat::Text => log::Format::Text {
+            color: screen.paint().is_on(),
+        },
+    };
+    log::init(&settings.log_level, format)
+}
+
+fn announce(
+    daemon: &Daemon,
+    config: &ValidConfig,
+    options: &Options,
+    settings: &Settings,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    let addresses = daemon.addresses();
+    let ready = Ready {
+        virtual_services: addresses
+            .iter()
+            .map(|(name, address)| (name.to_string(), *address))
+            .collect(),
+        metrics: daemon.metrics_address(),
+        workers: options.workers.get(),
+        process: std::process::id(),
+    };
+    screen.note(&welcome(&ready, config.config(), screen));
+    output::print_line(screen, settings.output, &ready)
+}
+
+fn welcome(ready: &Ready, config: &Config, screen: &Screen) -> String {
+    let paint = screen.paint();
+    let width = ready.virtual_services.keys().map(String::len).max();
+    let width = width.unwrap_or_default().max("metrics".len());
+    let mut text = String::new();
+    for (name, service) in &config.virtual_services {
+        let protocol = match service.protocol {
+            Protocol::Http => "http",
+            Protocol::Tcp => "tcp",
+        };
+        let place = match ready.virtual_services.get(name.as_str()) {
+            Some(address) => paint.code(format!("{protocol}://{address}")),
+            None => paint.faint("not enabled"),
+        };
+        writeln!(text, "  {:width$}  {place}", name.as_str()).expect("a String takes every write");
+    }
+    if let Some(address) = ready.metrics {
+        let url = paint.code(format!("http://{address}/metrics"));
+        writeln!(text, "  {:width$}  {url}", "metrics").expect("a String takes every write");
+    }
+    let threads = ready.workers;
+    let title = paint.good("lbctl serves");
+    let plural = if threads == 1 { "" } else { "s" };
+    format!(
+        "{title} with {threads} worker{plural}, process {}\n{text}",
+        ready.process
+    )
+}
+
+fn tell_end(ended: Ended, settings: &Settings, screen: &Screen) -> Exit {
+    match ended {
+        Ended::AtOnce => {
+            screen.note("stopped at once by a second signal\n");
+            Exit::Failed
+        }
+        Ended::Drained { connections_cut: 0 } => {
+            screen.note("stopped; every open request has finished\n");
+            Exit::Done
+        }
+        Ended::Drained { connections_cut } => {
+            let timeout = settings.drain_timeout;
+            let plural = if connections_cut == 1 {
+                " was"
+            } else {
+                "s were"
+            };
+            screen.note(&format!(
+                "stopped; {connections_cut} connection{plural} cut after {timeout}\n"
+            ));
+            Exit::Done
+        }
+    }
+}
