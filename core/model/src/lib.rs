@@ -5,10 +5,15 @@
 //! [`ValidConfig`] or reports every [`Problem`] at once. [`read`] does both.
 
 pub mod config;
+mod nearest;
 pub mod parse;
 pub mod problem;
+pub mod schema;
 pub mod validate;
 pub mod value;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use parse::{Format, parse};
@@ -20,5 +25,14 @@ pub use validate::{ValidConfig, validate};
 /// # Errors
 /// Everything that is wrong with it, warnings included, with their places in the text.
 pub fn read(text: &str, format: Format) -> Result<ValidConfig, Vec<Problem>> {
-    validate(parse(text, format)?)
+    let mut draft = parse::Draft::read(text, format);
+    let Some(config) = draft.config.take() else {
+        return Err(draft.into_problems(Vec::new()));
+    };
+    match validate(config) {
+        Ok(valid) if draft.is_sound() => Ok(valid.map_warnings(|found| draft.locate(found))),
+        Ok(_) => Err(draft.into_problems(Vec::new())),
+        Err(problems) if draft.is_sound() => Err(draft.locate(problems)),
+        Err(problems) => Err(draft.into_problems(problems)),
+    }
 }

@@ -1,9 +1,25 @@
-//! From text to a document, with line and column.
+//! From text to a document, with every problem at once: first the syntax, then each value against
+//! the schema, then serde, which finds nothing that the schema did not.
 
 use std::path::Path as FilePath;
 
 use crate::config::Config;
-use crate::problem::{Code, Path, Position, Problem};
+use crate::problem::{Code, Path, Problem};
+use crate::schema;
+
+mod check;
+mod duplicate;
+mod finding;
+mod json;
+mod mend;
+mod node;
+mod toml;
+
+use finding::Findings;
+use node::Node;
+
+/// The largest document that is read. Ten thousand servers take less than two megabytes.
+const TEXT_BYTES_MAX: usize = 32 << 20;
 
 /// How a document is written. Both forms hold the same document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -32,21 +48,99 @@ impl Format {
 /// # Errors
 /// Everything that is wrong with the text.
 pub fn parse(text: &str, format: Format) -> Result<Config, Vec<Problem>> {
-    let problem = |message: String, position| {
-        vec![Problem::new(Code::Syntax, Path::root(), message, "").at(position)]
-    };
-    match format {
-        Format::Json => serde_json::from_str(text).map_err(|e| {
-            let (line, column, length) = (e.line(), e.column(), 1);
-            problem(
-                e.to_string(),
-                Some(Position {
-                    line,
-                    column,
-                    length,
-                }),
-            )
-        }),
-        Format::Toml => toml::from_str(text).map_err(|e| problem(e.message().to_owned(), None)),
+    let draft = Draft::read(text, format);
+    match draft.config {
+        Some(config) if draft.findings.is_empty() => Ok(config),
+        Some(_) | None => Err(draft.findings.into_problems(text)),
+    }
+}
+
+/// A document as far as it could be read.
+#[derive(Debug)]
+pub(crate) struct Draft<'t> {
+    text: &'t str,
+    root: Node<'t>,
+    findings: Findings,
+    /// The places where the configuration is not what was written.
+    mended: Vec<Path>,
+    /// The configuration, unless the syntax hides what it is.
+    pub(crate) config: Option<Config>,
+}
+
+impl<'t> Draft<'t> {
+    /// Reads a text as far as it goes.
+    pub(crate) fn read(text: &'t str, format: Format) -> Self {
+        let mut findings = Findings::default();
+        if text.len() > TEXT_BYTES_MAX {
+            let message = format!(
+                "the document has {} bytes, the most is {TEXT_BYTES_MAX}",
+                text.len()
+            );
+            let help = "is this the right file?";
+            findings.push(
+                Problem::new(Code::TooLarge, Path::root(), message, help),
+                None,
+            );
+            let root = json::read("{}", &mut findings);
+            return Self {
+                text,
+                root,
+                findings,
+                mended: Vec::new(),
+                config: None,
+            };
+        }
+        let root = match format {
+            Format::Json => json::read(text, &mut findings),
+            Format::Toml => toml::read(text, &mut findings),
+        };
+        let partial = !findings.is_empty();
+        let checked = check::check(text, &root, schema::shape(), partial, &mut findings);
+        let config = match serde_json::from_value(checked.document) {
+            Ok(config) => Some(config),
+            Err(error) => {
+                let help = "the schema does not tell why; please report this";
+                let problem = Problem::new(Code::Unreadable, Path::root(), error.to_string(), help);
+                findings.push(problem, None);
+                None
+            }
+        };
+        let config = config.filter(|_| !partial);
+        Self {
+            text,
+            root,
+            findings,
+            mended: checked.mended,
+            config,
+        }
+    }
+
+    /// Whether the text and every value in it are right.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// Gives problems of the document their places in the text.
+    pub(crate) fn locate(&self, problems: Vec<Problem>) -> Vec<Problem> {
+        let mut findings = Findings::default();
+        for problem in problems {
+            let span = self.root.locate(&problem.path);
+            findings.push(problem, span);
+        }
+        findings.into_problems(self.text)
+    }
+
+    /// Everything that is wrong: with the text, and of what the checks of the whole document say
+    /// that which does not follow from a value that was refused already.
+    pub(crate) fn into_problems(mut self, of_the_whole: Vec<Problem>) -> Vec<Problem> {
+        let mended = std::mem::take(&mut self.mended);
+        let follows = |path: &Path| mended.iter().any(|m| m.holds(path) || path.holds(m));
+        for problem in of_the_whole {
+            if problem.is_error() && !follows(&problem.path) {
+                let span = self.root.locate(&problem.path);
+                self.findings.push(problem, span);
+            }
+        }
+        self.findings.into_problems(self.text)
     }
 }

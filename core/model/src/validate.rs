@@ -1,7 +1,19 @@
-//! From a document that parses to one that can run: references, contradictions, limits.
+//! From a document that parses to one that can run: references, contradictions, and what is legal
+//! but surely wrong. Each rule is one function, and each has its code.
 
 use crate::config::Config;
 use crate::problem::Problem;
+
+mod found;
+mod machine;
+mod persistence;
+mod pool;
+mod reach;
+mod reference;
+mod rule;
+mod service;
+
+use found::Found;
 
 /// A document without contradictions. It only comes from [`validate`] or [`read`](crate::read).
 #[derive(Clone, Debug, PartialEq)]
@@ -20,13 +32,58 @@ impl ValidConfig {
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
     }
+
+    /// The same with warnings that know their places in the text.
+    pub(crate) fn map_warnings(self, locate: impl FnOnce(Vec<Problem>) -> Vec<Problem>) -> Self {
+        Self {
+            warnings: locate(self.warnings),
+            ..self
+        }
+    }
 }
+
+/// Every check of a document as a whole.
+const CHECKS: [fn(&Config, &mut Found); 21] = [
+    reference::unknown_pools,
+    reference::sorry_pool_is_pool,
+    reference::unused_pools,
+    machine::addresses_taken,
+    machine::metrics_exposed,
+    machine::log_file_name,
+    service::nowhere_to_go,
+    service::service_disabled,
+    service::close_false,
+    service::target_above_head,
+    service::http_only,
+    rule::rule_does_nothing,
+    rule::duplicate_rules,
+    rule::header_edits,
+    rule::answers,
+    reach::rules_that_never_match,
+    pool::servers,
+    pool::health_checks,
+    pool::connections_shared,
+    persistence::cookies,
+    persistence::cookies_shared,
+];
 
 /// Checks a document.
 ///
 /// # Errors
-/// Everything that is wrong with it, warnings included.
+/// Everything that is wrong with it, errors first, then warnings.
 pub fn validate(config: Config) -> Result<ValidConfig, Vec<Problem>> {
-    let warnings = Vec::new();
-    Ok(ValidConfig { config, warnings })
+    let mut found = Found::default();
+    for check in CHECKS {
+        check(&config, &mut found);
+    }
+    let Found {
+        mut errors,
+        warnings,
+    } = found;
+    if errors.is_empty() {
+        Ok(ValidConfig { config, warnings })
+    } else {
+        errors.extend(warnings);
+        Err(errors)
+    }
 }

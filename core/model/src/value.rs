@@ -177,6 +177,7 @@ pub fn check_format(format: &str, text: &str) -> Result<(), InvalidValue> {
         "lb-method" => Method::from_str(text).map(drop),
         "lb-path" => UrlPath::from_str(text).map(drop),
         "lb-pattern" => Pattern::from_str(text).map(drop),
+        "lb-status-range" => StatusRange::from_str(text).map(drop),
         _ => Ok(()),
     }
 }

@@ -212,6 +212,11 @@ impl HostPattern {
             None => host == self.0.as_bytes(),
         }
     }
+
+    /// Whether every host that matches `other` matches this pattern.
+    pub fn covers(&self, other: &Self) -> bool {
+        self == other || self.matches(other.0.trim_start_matches('*').as_bytes())
+    }
 }
 
 impl FromStr for UrlPath {
@@ -472,6 +477,7 @@ impl JsonSchema for StatusRange {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["integer", "string"],
+            "format": "lb-status-range",
             "minimum": 100,
             "maximum": 599,
             "pattern": "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$",

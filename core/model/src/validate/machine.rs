@@ -1,0 +1,111 @@
+//! What is taken from the machine: addresses to listen on, each once, and the file of the log.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::found::{Found, service_path};
+use crate::config::{AccessLog, AccessLogOutput, Config};
+use crate::problem::{Code, Path};
+use crate::value::ListenAddress;
+
+/// Who listens where, so that each new address is compared with at most three others.
+#[derive(Default)]
+struct Taken<'a> {
+    by_address: HashMap<(IpAddr, u16), &'a str>,
+    /// Some address of the family on that port; `true` is IPv4.
+    by_family: HashMap<(bool, u16), &'a str>,
+}
+
+impl<'a> Taken<'a> {
+    /// Takes an address; if it overlaps with one that is taken, returns the name it has.
+    fn take(&mut self, address: ListenAddress, name: &'a str) -> Option<&'a str> {
+        let socket = address.socket_addr();
+        let (ip, port, family) = (socket.ip(), socket.port(), socket.is_ipv4());
+        if port == 0 {
+            return None;
+        }
+        let any = if family {
+            IpAddr::from([0; 4])
+        } else {
+            IpAddr::from([0_u8; 16])
+        };
+        let clash = if ip.is_unspecified() {
+            self.by_family.get(&(family, port))
+        } else {
+            self.by_address
+                .get(&(any, port))
+                .or_else(|| self.by_address.get(&(ip, port)))
+        };
+        let clash = clash.copied();
+        self.by_address.entry((ip, port)).or_insert(name);
+        self.by_family.entry((family, port)).or_insert(name);
+        clash
+    }
+}
+
+pub(super) fn addresses_taken(config: &Config, found: &mut Found) {
+    let mut taken = Taken::default();
+    let enabled = config
+        .virtual_services
+        .iter()
+        .filter(|(_, service)| service.enabled);
+    for (name, service) in enabled {
+        let address = service.address;
+        if let Some(other) = taken.take(address, name.as_str()) {
+            let message = format!("the virtual service `{other}` already listens on {address}");
+            let help = "give one of them another address or port, or set `enabled = false`";
+            found.report(
+                Code::AddressTaken,
+                service_path(name).key("address"),
+                message,
+                help,
+            );
+        }
+    }
+    let Some(address) = config.telemetry.metrics_address else {
+        return;
+    };
+    if let Some(other) = taken.take(address, "metrics") {
+        let message = format!("the virtual service `{other}` already listens on {address}");
+        let help = "serve metrics on another port";
+        found.report(Code::AddressTaken, metrics_path(), message, help);
+    }
+}
+
+pub(super) fn metrics_exposed(config: &Config, found: &mut Found) {
+    let Some(address) = config.telemetry.metrics_address else {
+        return;
+    };
+    if !address.socket_addr().ip().is_loopback() {
+        let message = format!("everybody who reaches {address} can read the metrics");
+        let help = "use a loopback address such as \"127.0.0.1:9100\", or make sure that only \
+                    the management network reaches it";
+        found.report(Code::MetricsExposed, metrics_path(), message, help);
+    }
+}
+
+fn metrics_path() -> Path {
+    Path::root().key("telemetry").key("metrics_address")
+}
+
+/// A file name that no system could open.
+pub(super) fn log_file_name(config: &Config, found: &mut Found) {
+    let Some(AccessLog {
+        output: AccessLogOutput::File(file),
+        ..
+    }) = &config.telemetry.access_log
+    else {
+        return;
+    };
+    let name = file.as_os_str().as_encoded_bytes();
+    if name.is_empty() || name.contains(&0) || name.ends_with(b"/") {
+        let path = Path::root()
+            .key("telemetry")
+            .key("access_log")
+            .key("output")
+            .key("file");
+        let message = format!("`{}` is not the name of a file", file.display());
+        let help = "use a path such as \"/var/log/lbctl/access.log\"";
+        found.report(Code::NotAFileName, path, message, help);
+    }
+}
