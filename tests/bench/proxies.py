@@ -1,0 +1,223 @@
+"""The proxies that are compared and the web server behind them, with equal features.
+
+All: keep-alive to two servers, connections to them shared between clients, X-Forwarded-For,
+counters, no access log. lbctl and HAProxy also check health and insert a cookie for persistence;
+NGINX as Debian has it can do neither.
+"""
+
+import os
+import re
+import subprocess
+
+from process import Process, free_port
+
+LARGE_BYTES = 100 * 1024
+SMALL_BODY = "x" * 74 + "\\n"
+
+
+def nginx_text(folder, name, core_text, http_text):
+    """A configuration of NGINX that writes nowhere but into its folder."""
+    temporary = "\n".join(
+        f"{kind}_temp_path {folder}/{name}-{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    user = "user root;" if os.getuid() == 0 else ""
+    return f"""daemon off;
+{user}
+worker_processes 1;
+pid {folder}/{name}.pid;
+error_log {folder}/{name}.error warn;
+{core_text}
+http {{
+access_log off;
+keepalive_requests 1000000000;
+keepalive_timeout 600s;
+{temporary}
+{http_text}
+}}
+"""
+
+
+class WebServer:
+    """One NGINX process that listens twice: the two servers behind each proxy."""
+
+    def __init__(self, core, folder):
+        self.ports = [free_port(), free_port()]
+        (folder / "large").write_bytes(b"x" * LARGE_BYTES)
+        listen = "\n".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in self.ports)
+        path = folder / "web.conf"
+        path.write_text(
+            nginx_text(
+                folder,
+                "web",
+                "master_process off; worker_rlimit_nofile 16384;"
+                " events { worker_connections 8192; }",
+                f"""sendfile on; tcp_nopush on; open_file_cache max=10; default_type text/plain;
+server {{
+{listen}
+root {folder};
+location /large {{ }}
+location / {{ return 200 "{SMALL_BODY}"; }}
+}}""",
+            )
+        )
+        self.process = Process("web", ["nginx", "-p", folder, "-c", path], core, folder)
+        for port in self.ports:
+            self.process.accepts(port)
+
+
+class Proxy:
+    """What the three have in common: configuration in a file, one port, a process."""
+
+    def __init__(self, servers, core, folder, connections_max):
+        self.servers = servers
+        self.core = core
+        self.folder = folder
+        self.connections_max = connections_max
+        self.port = None
+        self.process = None
+
+    def start(self):
+        self.port = free_port()
+        self.process = Process(self.name, self.command(), self.core, self.folder)
+        self.process.accepts(self.port)
+
+    def stop(self):
+        if self.process:
+            self.process.stop()
+            self.process = None
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+
+class HaProxy(Proxy):
+    """HAProxy of Debian."""
+
+    name = "haproxy"
+    title = "HAProxy"
+
+    @classmethod
+    def version(cls):
+        return re.search(r"version ([\d.]+)", output("haproxy", "-v")).group(1)
+
+    def command(self):
+        first, second = self.servers
+        text = f"""global
+    nbthread 1
+    maxconn {self.connections_max}
+    ulimit-n {2 * self.connections_max}
+    no strict-limits
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 600s
+    timeout server 600s
+    option forwardfor
+    http-reuse always
+frontend clients
+    bind 127.0.0.1:{self.port} backlog 4096
+    default_backend servers
+backend servers
+    balance roundrobin
+    cookie LB insert indirect nocache
+    option httpchk GET /
+    default-server check inter 5s
+    server one 127.0.0.1:{first} cookie one
+    server two 127.0.0.1:{second} cookie two
+"""
+        return ["haproxy", "-db", "-f", self.write("haproxy.cfg", text)]
+
+
+class Nginx(Proxy):
+    """NGINX of Debian: no health checks and no cookie persistence in this edition."""
+
+    name = "nginx"
+    title = "NGINX"
+
+    @classmethod
+    def version(cls):
+        return re.search(r"nginx/([\d.]+)", output("nginx", "-v")).group(1)
+
+    def command(self):
+        servers = "\n".join(f"server 127.0.0.1:{port};" for port in self.servers)
+        # The buffers take a whole large response, so that none is written to a file.
+        http = f"""upstream servers {{
+{servers}
+keepalive 128;
+keepalive_requests 1000000000;
+}}
+server {{
+listen 127.0.0.1:{self.port} backlog=4096;
+location / {{
+proxy_pass http://servers;
+proxy_http_version 1.1;
+proxy_set_header Connection "";
+proxy_set_header Host $http_host;
+proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+proxy_buffers 8 16k;
+proxy_max_temp_file_size 0;
+}}
+}}"""
+        core = (
+            f"worker_rlimit_nofile {2 * self.connections_max};"
+            f" events {{ worker_connections {self.connections_max + 1000}; }}"
+        )
+        path = self.write("nginx.conf", nginx_text(self.folder, "nginx", core, http))
+        return ["nginx", "-p", self.folder, "-c", path]
+
+
+class Lbctl(Proxy):
+    """This project."""
+
+    name = "lbctl"
+    title = "lbctl"
+    program = "lbctl"
+
+    @classmethod
+    def version(cls):
+        return output(cls.program, "--version").split()[-1]
+
+    def command(self):
+        first, second = self.servers
+        text = f"""[virtual_services.bench]
+address = "127.0.0.1:{self.port}"
+pool = "web"
+
+[virtual_services.bench.timeouts]
+idle = "600s"
+
+[virtual_services.bench.forwarded]
+x_forwarded_for = "append"
+x_forwarded_proto = "off"
+x_forwarded_host = "off"
+x_forwarded_port = "off"
+
+[pools.web]
+balance = "round_robin"
+persistence = {{ cookie = {{ name = "LB" }} }}
+health_check = {{ interval = "5s", probe = {{ http = {{ path = "/" }} }} }}
+
+[pools.web.servers]
+one = {{ address = "127.0.0.1:{first}" }}
+two = {{ address = "127.0.0.1:{second}" }}
+
+[telemetry]
+metrics_address = "127.0.0.1:{free_port()}"
+"""
+        config = self.write("lb.toml", text)
+        return [self.program, "run", "--config", config, "--state-dir", self.folder / "state"] + [
+            "--workers", "1", "-o", "json",
+        ]
+
+
+ALL = [Lbctl, HaProxy, Nginx]
+
+
+def output(*command):
+    """What a command prints."""
+    return subprocess.run(
+        command, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ).stdout
