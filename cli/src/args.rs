@@ -107,6 +107,8 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     Run(RunArgs),
     Validate(ValidateArgs),
+    Explain(ExplainArgs),
+    Demo(DemoArgs),
     /// Print the JSON Schema of the document.
     Schema,
     Complete(CompleteArgs),

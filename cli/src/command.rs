@@ -6,6 +6,8 @@ use crate::screen::Screen;
 use crate::settings::Settings;
 
 mod complete;
+mod demo;
+mod explain;
 mod man;
 mod run;
 mod schema;
@@ -24,6 +26,16 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
             let settings = Settings::load(&global)?;
             screen.set_color(settings.color);
             validate::run(&args, &settings, screen)
+        }
+        Command::Explain(args) => {
+            let settings = Settings::load_with_config(&global, args.config.clone())?;
+            screen.set_color(settings.color);
+            explain::run(&args, &settings, screen)
+        }
+        Command::Demo(args) => {
+            let settings = Settings::load_for_demo(&global)?;
+            screen.set_color(settings.color);
+            demo::run(&args, &settings, screen)
         }
         Command::Schema => schema::run(screen, Settings::load(&global)?.output),
         Command::Complete(args) => complete::run(&args, screen),

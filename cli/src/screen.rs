@@ -77,11 +77,6 @@ impl Screen {
         self.paint_stdout
     }
 
-    /// Whether notes are unwanted.
-    pub(crate) const fn quiet(&self) -> bool {
-        self.quiet
-    }
-
     /// Prints a result.
     pub(crate) fn result(&self, text: &str) -> Result<(), StdoutError> {
         let mut stdout = self.stdout.lock();

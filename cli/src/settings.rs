@@ -123,6 +123,18 @@ impl Settings {
         )
     }
 
+    /// The settings of `lbctl demo`: unless more is asked for, what goes well is not logged.
+    pub(crate) fn load_for_demo(global: &GlobalArgs) -> Result<Self, SettingsError> {
+        let log_level = (global.verbose == 0).then(|| "warn".to_owned());
+        Self::layer(
+            global,
+            Flags {
+                log_level,
+                ..Flags::default()
+            },
+        )
+    }
+
     /// The settings of `lbctl run`.
     pub(crate) fn load_for_run(global: &GlobalArgs, run: RunArgs) -> Result<Self, SettingsError> {
         let RunArgs {

@@ -4,6 +4,9 @@
 //! It decides nothing about traffic. The thread that calls [`Daemon::run`] is the control thread:
 //! stopping or slowing it stops no traffic.
 
+/// Where a request would go, and why: the data plane's own answer.
+pub use lb_proxy::{ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain};
+
 mod access_log;
 mod daemon;
 mod descriptors;
