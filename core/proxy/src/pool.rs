@@ -57,7 +57,8 @@ pub(crate) struct Pool {
     retry_budget_percent: u8,
     queue: Queue,
     reuse: Reuse,
-    /// Whether any server has a limit.
+    /// Whether any server has a limit. Requests that began while none had are not counted against
+    /// the first one that is set.
     limited: bool,
     by_tag: FxHashMap<Tag, ServerIndex>,
     /// How many configurations of this pool there were before.

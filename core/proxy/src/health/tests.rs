@@ -6,6 +6,7 @@ use lb_model::config::{HttpProbe, Pool as PoolModel, Server as ServerModel, TcpP
 use lb_model::value::{Period, ServerAddress, StatusRange, Weight};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::LocalOptions;
 use tokio::sync::oneshot;
 
 use super::*;
@@ -286,6 +287,18 @@ async fn a_probe_goes_to_its_own_port_if_it_has_one() {
     let pool = pool(closed, check);
     let _checks = spawn(&pool);
     until(&pool, Health::Up).await;
+}
+
+#[test]
+fn checks_run_on_a_runtime_of_one_thread() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build_local(LocalOptions::default());
+    runtime.unwrap().block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pool = pool(listener.local_addr().unwrap(), check());
+        let _checks = spawn(&pool);
+        until(&pool, Health::Up).await;
+    });
 }
 
 #[tokio::test]

@@ -240,6 +240,21 @@ async fn a_higher_limit_in_a_new_document_counts_for_those_who_wait_already() {
     assert_eq!(local.pool().servers()[0].load(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_old_document_that_is_still_in_use_does_not_bring_its_limits_back() {
+    let mut farm = Farm::new(&["a"], |model| {
+        model.servers.get_mut("a").unwrap().connections_max = Some(1);
+    });
+    let old = Arc::clone(&farm.pool);
+    farm.change_server("a", |server| server.connections_max = Some(2));
+    let none = Tried::default();
+    let _first = farm.local.try_acquire(&key(0), &none).unwrap();
+    assert!(old.mark(farm.index("a"), Health::Up, "test".into()));
+    let _second = farm.local.try_acquire(&key(0), &none).unwrap();
+    let refusal = farm.local.try_acquire(&key(0), &none).unwrap_err();
+    assert_eq!(refusal, TryRefusal::AtLimit);
+}
+
 #[test]
 fn a_limit_holds_over_all_workers_together() {
     let farm = Farm::new(&["a", "b"], |model| {
