@@ -55,7 +55,8 @@ pub(crate) async fn serve(
     };
     match service.service.protocol {
         Protocol::Http => http::serve(worker, service, client).await,
-        Protocol::Tcp => tcp::serve(worker, service, client).await,
+        // On the heap: it is larger than what an idle HTTP connection needs.
+        Protocol::Tcp => Box::pin(tcp::serve(worker, service, client)).await,
     }
     drop(admission);
 }

@@ -141,7 +141,9 @@ impl Worker {
         let id = self.next_id.get();
         self.next_id.set(id.wrapping_add(1));
         let idle = Rc::new(Cell::new(false));
-        let (worker, work) = (Rc::clone(self), connection(Rc::clone(&idle)));
+        // Boxed: an async block keeps what it captures beside what it awaits, and so would hold the
+        // state of the connection twice.
+        let (worker, work) = (Rc::clone(self), Box::pin(connection(Rc::clone(&idle))));
         let task = tokio::task::spawn_local(async move {
             let _entry = Registered { worker, id };
             work.await;
