@@ -30,7 +30,7 @@ mod tests;
 
 pub(crate) use lease::{Lease, Reason};
 pub(crate) use local::{LocalPool, Refusal, TryRefusal};
-pub(crate) use server::{Closed, Condition, Health, Server};
+pub(crate) use server::{Condition, Health, Server};
 pub(crate) use tried::Tried;
 
 pub(crate) use crate::balance::ServerIndex;
@@ -226,17 +226,6 @@ impl Pool {
         } else {
             0
         }
-    }
-
-    /// Whether any server would take a request, new client or not.
-    pub(crate) fn is_available(&self) -> bool {
-        let now = now();
-        self.servers
-            .iter()
-            .any(|server| match server.standing_unless_ejected(now) {
-                Access::Open | Access::KnownOnly(_) => true,
-                Access::Nobody(_) => false,
-            })
     }
 
     /// Notes what became of an attempt to use a server; too many failures in a row eject it.
