@@ -22,7 +22,6 @@ const STYLES: Styles = Styles::styled()
     name = "lbctl",
     version,
     styles = STYLES,
-    propagate_version = true,
     max_term_width = 100,
     after_help = "\
 Examples:

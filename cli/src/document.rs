@@ -48,6 +48,7 @@ impl Explained for DocumentError {
 }
 
 fn read_help(path: &Path, kind: io::ErrorKind) -> Option<String> {
+    let example = path.join("lb.toml");
     let path = path.display();
     if kind == io::ErrorKind::NotFound {
         let mend = "see whether the path is right; `lbctl demo` writes a document to begin with";
@@ -55,7 +56,7 @@ fn read_help(path: &Path, kind: io::ErrorKind) -> Option<String> {
     } else if kind == io::ErrorKind::PermissionDenied {
         Some(format!("see who may read it: ls -l {path}"))
     } else if kind == io::ErrorKind::IsADirectory {
-        Some(format!("name a file in it, such as {path}/lb.toml"))
+        Some(format!("name a file in it, such as {}", example.display()))
     } else {
         None
     }

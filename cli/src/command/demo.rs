@@ -138,7 +138,7 @@ action = {{ respond = {{ status = 200, body = "The balancer itself says hello.\n
 [pools.web]
 balance = "round_robin"
 persistence = {{ cookie = {{ name = "LB" }} }}
-health_check = {{ interval = "1s", probe = {{ http = {{ path = "/health" }} }} }}
+health_check = {{ interval = "1s", timeout = "500ms", probe = {{ http = {{ path = "/health" }} }} }}
 
 [pools.web.servers]
 "#

@@ -1,6 +1,6 @@
 //! `lbctl schema`: what a document may hold, for editors and other programs.
 
-use lb_model::Config;
+use lb_model::schema::json_schema;
 
 use crate::args::Output;
 use crate::output;
@@ -8,12 +8,11 @@ use crate::report::{Exit, Failure};
 use crate::screen::Screen;
 
 pub(super) fn run(screen: &Screen, output: Output) -> Result<Exit, Failure> {
-    let schema = schemars::schema_for!(Config);
     // A schema is for programs: what people get is the JSON too.
     let format = match output {
         Output::Table | Output::Json => Output::Json,
         Output::Yaml => Output::Yaml,
     };
-    output::print(screen, format, &schema, |_| String::new())?;
+    output::print(screen, format, json_schema(), |_| String::new())?;
     Ok(Exit::Done)
 }

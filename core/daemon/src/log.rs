@@ -22,7 +22,7 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter is not understood.
-    #[error("`{0}` says not what to log")]
+    #[error("`{0}` is not a log level")]
     Filter(String),
     /// There is a log already.
     #[error("cannot set up the log")]
