@@ -170,3 +170,28 @@ fn the_access_log_on_the_standard_output_follows_the_ready_line() {
     assert_eq!(line["user_agent"], "\"x\\");
     assert_eq!(line["status"], 502);
 }
+
+#[test]
+fn a_full_disk_costs_lines_of_the_access_log_and_no_request() {
+    let telemetry = "\n[telemetry]\nmetrics_address = \"127.0.0.1:0\"\n\
+                     access_log = { output = { file = \"/dev/full\" } }\n";
+    let session = Session::new().file("lb.toml", &(DOCUMENT.to_owned() + telemetry));
+    let running = session.start(&[RUN.as_slice(), &["-o", "json"]].concat());
+    let shop = running.ready["virtual_services"]["shop"].as_str().unwrap();
+    let metrics = running.ready["metrics"].as_str().unwrap();
+    for _ in 0..3 {
+        assert!(get(&format!("http://{shop}/"), &[]).starts_with("HTTP/1.1 502 "));
+    }
+    let metrics = format!("http://{metrics}/metrics");
+    while !get(&metrics, &[]).contains("\nlb_access_log_failed_lines_total 3\n") {
+        std::thread::yield_now();
+    }
+    running.signal(Signal::TERM);
+    let (status, stderr) = running.ended();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert_eq!(
+        stderr.matches("the access log cannot be written").count(),
+        1,
+        "{stderr}"
+    );
+}

@@ -47,12 +47,19 @@ pub(super) fn write(line: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &mut L
 }
 
 fn exchange(line: &mut Vec<u8>, http: &HttpRecord<'_>) {
-    string(line, "method", http.method);
+    // A request that was refused while it was read may have none of these.
+    if !http.method.is_empty() {
+        string(line, "method", http.method);
+    }
     if let Some(host) = http.host {
         string(line, "host", host);
     }
-    string(line, "target", http.target);
-    string(line, "version", http.version);
+    if !http.target.is_empty() {
+        string(line, "target", http.target);
+    }
+    if !http.version.is_empty() {
+        string(line, "version", http.version);
+    }
     if let Some(status) = http.status {
         integer(line, "status", status.into());
     }
