@@ -6,7 +6,11 @@ mod architecture;
 #[cfg(test)]
 mod asp_net;
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod dead_servers;
+#[cfg(test)]
+mod examples;
 #[cfg(test)]
 mod forwarded;
 #[cfg(test)]
@@ -15,6 +19,8 @@ mod health;
 mod limits;
 #[cfg(test)]
 mod messages;
+#[cfg(test)]
+mod observability;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

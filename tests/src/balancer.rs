@@ -31,7 +31,8 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Starts a balancer with this document and waits until it serves.
+    /// Starts a balancer with this document, TOML or JSON, and waits until it serves. A TOML
+    /// document that says nothing of telemetry gets an address for metrics.
     pub async fn start(document: &str) -> Self {
         Self::start_with(document, &[]).await
     }
@@ -39,9 +40,10 @@ impl Balancer {
     /// The same, with further arguments for `lbctl run`.
     pub async fn start_with(document: &str, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = folder.path().join("lb.toml");
+        let json = document.starts_with('{');
+        let config = folder.path().join(if json { "lb.json" } else { "lb.toml" });
         let telemetry = "\n[telemetry]\nmetrics_address = \"127.0.0.1:0\"\n";
-        let telemetry = if document.contains("[telemetry]") {
+        let telemetry = if json || document.contains("[telemetry]") {
             ""
         } else {
             telemetry

@@ -66,6 +66,14 @@ impl Client {
         self.response().await
     }
 
+    /// The same, or why there was no response.
+    pub async fn try_ask(&mut self, path: &str) -> io::Result<Message> {
+        "GET".clone_into(&mut self.method);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+        self.wire.send(request).await?;
+        self.try_response().await
+    }
+
     /// The response to what was sent last, or to the oldest request that has none yet.
     pub async fn response(&mut self) -> Message {
         let method = self.method.clone();
