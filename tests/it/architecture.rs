@@ -25,24 +25,32 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The modules of the data plane in the order of the life of a connection. A module imports those
-/// that stand after it, never those before it. A pool asks persistence first and balance second.
+/// The modules of the data plane in the order of the life of a connection, then what they all use.
+/// A module imports those that stand after it, never those before it.
 const LIFE_OF_A_CONNECTION: &[&str] = &[
     "listener",
     "connection",
     "tls",
-    "snapshot",
     "protocol",
-    "policy",
+    "snapshot",
     "route",
+    "policy",
     "health",
+    "upstream",
     "pool",
     "persistence",
     "balance",
-    "upstream",
     "error",
+    "codec",
     "telemetry",
+    "stream",
+    "buffer",
+    "deadline",
 ];
+
+/// No stages of a connection: the program around it, the thread that carries it, and the walk that
+/// explains it without one.
+const AROUND_IT: &[&str] = &["proxy", "worker", "explain"];
 
 /// What the crate of nouns must not know: it opens nothing and asks no clock.
 const NOT_IN_THE_MODEL: &[&str] = &[
@@ -160,14 +168,18 @@ fn data_plane_modules_import_only_what_comes_later_in_the_life_of_a_connection()
     for path in sources(&src) {
         let file = path.strip_prefix(&src).unwrap().with_extension("");
         let module = file.iter().next().unwrap().to_string_lossy().into_owned();
-        if module == "lib" {
+        if module == "lib" || AROUND_IT.contains(&module.as_str()) {
             continue;
         }
+        let codec = file.starts_with("protocol/http/codec");
+        let module = if codec { "codec".to_owned() } else { module };
         let Some(own) = place(&module) else {
             wrong.push(format!("{module} has no place in the life of a connection"));
             continue;
         };
-        for named in named_modules(&code(&path)) {
+        // The codec knows no connection: it is a leaf that lies with the protocol it reads.
+        let code = code(&path).replace("crate::protocol::http::codec", "crate::codec");
+        for named in named_modules(&code) {
             if place(&named).is_some_and(|other| other < own) {
                 wrong.push(format!(
                     "{} imports {named}, which comes before it",
@@ -182,8 +194,12 @@ fn data_plane_modules_import_only_what_comes_later_in_the_life_of_a_connection()
 #[test]
 fn the_model_opens_nothing_and_asks_no_clock() {
     let mut wrong = Vec::new();
-    for path in sources(&root().join("core/model/src")) {
-        let code = code(&path);
+    let sources = sources(&root().join("core/model/src"));
+    for path in sources
+        .iter()
+        .filter(|path| !path.iter().any(|part| part == "tests"))
+    {
+        let code = code(path);
         let own = code.split("#[cfg(test)]").next().unwrap_or_default();
         for word in NOT_IN_THE_MODEL {
             if Regex::new(&format!(r"\b{word}\b")).unwrap().is_match(own) {

@@ -30,6 +30,7 @@ pub(crate) mod upstream;
 pub(crate) mod buffer;
 pub(crate) mod deadline;
 pub(crate) mod error;
+pub(crate) mod stream;
 pub(crate) mod telemetry;
 
 mod explain;

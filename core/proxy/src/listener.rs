@@ -153,7 +153,10 @@ fn start(
 ) {
     drop(stream.set_nodelay(true));
     let (own, service) = (Rc::clone(worker), Rc::clone(service));
-    worker.spawn(move |idle| connection::serve(own, service, stream, ends, admission, idle));
+    worker.spawn(move |idle| async move {
+        connection::serve(own, service, stream, ends, idle).await;
+        drop(admission);
+    });
 }
 
 /// Errors that end one connection before it was accepted and say nothing about the listener.

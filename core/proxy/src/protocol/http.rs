@@ -8,10 +8,10 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use crate::buffer::Buffer;
-use crate::connection::{Client, Stream};
 use crate::deadline::Deadline;
 use crate::pool::ServerIndex;
 use crate::snapshot::LocalService;
+use crate::stream::{Client, Stream};
 use crate::upstream::ServerConnection;
 use crate::worker::Worker;
 

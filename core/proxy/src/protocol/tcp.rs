@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use super::tunnel::{self, Carried, End};
 use crate::buffer::Buffer;
-use crate::connection::{Client, Stream};
 use crate::deadline::Deadline;
 use crate::error::ProxyError;
 use crate::pool::{ClientKey, Lease, Outcome, Refusal, Tried};
 use crate::route::Destination;
 use crate::snapshot::{LocalService, OnUnavailable};
+use crate::stream::{Client, Stream};
 use crate::telemetry::access_log::{AccessRecord, ServerRecord, Times};
 use crate::upstream::{ServerConnection, Upstream};
 use crate::worker::Worker;

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 use crate::buffer::{Buffer, BufferPool, SMALL};
-use crate::connection::Stream;
 use crate::protocol::http::codec::{BadMessage, BodyDecoder, Piece};
+use crate::stream::Stream;
 
 /// How much is encoded before it is written.
 const OUT_MAX: usize = 64 * 1024;

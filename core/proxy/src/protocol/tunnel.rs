@@ -9,10 +9,10 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::buffer::{Buffer, BufferPool};
-use crate::connection::Stream;
 use crate::deadline::Deadline;
 use crate::protocol::http::codec::{BodyDecoder, Framing};
 use crate::protocol::transfer::{Encoding, Transfer, TransferError};
+use crate::stream::Stream;
 
 /// One side of a tunnel, with what was already read from it.
 pub(crate) struct End<'a, S> {

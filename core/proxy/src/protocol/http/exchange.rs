@@ -11,13 +11,13 @@ use super::respond::{self, Answer};
 use super::send::{ResponseSlot, Upload};
 use super::write::{self, RequestContext};
 use super::{After, Connection, Scratch};
-use crate::connection::Stream;
 use crate::error::ProxyError;
 use crate::policy::forwarded::{self, Hop};
 use crate::policy::header::Edits;
 use crate::pool::{ClientKey, Outcome, Tried};
 use crate::route::{Asked, Decision, Destination};
 use crate::snapshot::{LocalService, OnUnavailable};
+use crate::stream::Stream;
 use crate::upstream::Upstream;
 
 use super::reach::Reached;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::Connection;
 use super::codec::{BadMessage, FieldKind, Version};
 use super::exchange::Ask;
-use crate::connection::Stream;
 use crate::pool::{Reason, Server};
+use crate::stream::Stream;
 use crate::telemetry::access_log::{AccessRecord, HttpRecord, ServerRecord, Times};
 
 /// What is known about one exchange.

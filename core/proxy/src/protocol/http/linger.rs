@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::buffer::Buffer;
-use crate::connection::Stream;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// How long and how much is read before the connection is closed all the same.

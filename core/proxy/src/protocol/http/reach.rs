@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use super::exchange::Forward;
 use super::facts::Facts;
 use super::{Connection, Private};
-use crate::connection::Stream;
 use crate::error::ProxyError;
 use crate::pool::{Lease, Outcome, Refusal, ServerIndex, Tried, TryRefusal};
+use crate::stream::Stream;
 use crate::upstream::ServerConnection;
 
 /// A server with a connection to it.

@@ -16,11 +16,11 @@ use super::reach::Reached;
 use super::send::{Upload, UploadState};
 use super::write::{self, ResponseContext};
 use super::{After, Connection};
-use crate::connection::Stream;
 use crate::error::ProxyError;
 use crate::pool::Outcome;
 use crate::protocol::transfer::{Encoding, Side, Transfer, TransferError};
 use crate::protocol::tunnel::{self, End};
+use crate::stream::Stream;
 use crate::upstream::ServerConnection;
 
 /// How long the rest of a request body is still passed on after its response is complete.

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::codec::{BadMessage, Framing, RequestHead, Version};
 use super::facts::Facts;
 use super::{After, Connection, Scratch};
-use crate::connection::Stream;
 use crate::policy::forwarded::{Hop, write_number};
 use crate::policy::header::Edits;
+use crate::stream::Stream;
 
 /// An answer of our own.
 pub(super) struct Answer<'a> {

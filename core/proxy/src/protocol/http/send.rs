@@ -13,10 +13,10 @@ use super::pace::{Pace, Slow};
 use super::write::{self, ResponseContext};
 use super::{Connection, codec};
 use crate::buffer::BufferPool;
-use crate::connection::Stream;
 use crate::error::ProxyError;
 use crate::policy::header::Edits;
 use crate::protocol::transfer::{Encoding, Side, Transfer, TransferError};
+use crate::stream::Stream;
 use crate::upstream::ServerConnection;
 
 /// How many informational responses a server may send before the final one.
