@@ -7,6 +7,7 @@
 pub mod config;
 mod nearest;
 pub mod parse;
+pub mod print;
 pub mod problem;
 pub mod schema;
 pub mod validate;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use config::Config;
 pub use parse::{Format, parse};
+pub use print::to_toml;
 pub use problem::Problem;
 pub use validate::{ValidConfig, validate};
 

@@ -1,5 +1,5 @@
 //! The schema of the document, from the types of [`config`](crate::config) alone: as JSON Schema for
-//! other programs, as a [`Shape`] for our own, and as a list of leaves.
+//! other programs, as a [`Shape`] for our own, as a list of leaves, and as the reference for people.
 
 use std::sync::LazyLock;
 
@@ -8,9 +8,13 @@ use serde_json::Value;
 use crate::config::Config;
 
 mod leaf;
+mod reference;
 mod shape;
 
 pub use leaf::{Leaf, leaves};
+#[cfg(test)]
+pub(crate) use reference::EXAMPLE;
+pub use reference::reference;
 pub use shape::{Choice, Field, Kind, Shape};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {

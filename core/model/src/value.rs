@@ -154,6 +154,8 @@ impl JsonSchema for Name {
             "type": "string",
             "format": "lb-name",
             "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+            "description": "1 to 63 letters, digits, `-`, `_` and `.`, the first a letter or digit.",
+            "examples": ["web"],
         })
     }
 }
@@ -180,4 +182,27 @@ pub fn check_format(format: &str, text: &str) -> Result<(), InvalidValue> {
         "lb-status-range" => StatusRange::from_str(text).map(drop),
         _ => Ok(()),
     }
+}
+
+/// The JSON Schema of every value that is written as text in a form of its own.
+pub(crate) fn text_schemas() -> Vec<Schema> {
+    let mut generator = SchemaGenerator::default();
+    macro_rules! schemas {
+        ($($type:ty),*) => { vec![$(<$type>::json_schema(&mut generator)),*] };
+    }
+    schemas![
+        Name,
+        Period,
+        ListenAddress,
+        ServerAddress,
+        Cidr,
+        HostPattern,
+        UrlPath,
+        Pattern,
+        Method,
+        HeaderName,
+        HeaderText,
+        StatusRange,
+        LocationTemplate
+    ]
 }

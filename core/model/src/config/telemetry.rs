@@ -1,6 +1,6 @@
 //! What a balancer tells about its traffic.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct AccessLog {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AccessLogOutput {
     /// A file, appended to; it is opened again on SIGUSR1, after log rotation.
-    File(PathBuf),
+    File(#[serde(serialize_with = "as_text")] PathBuf),
     /// The standard output.
     Stdout,
 }
@@ -52,4 +52,9 @@ pub enum AccessLogFormat {
     /// One JSON object.
     #[default]
     Json,
+}
+
+/// A path that came from a document is text; one that is not is refused by `validate`.
+fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }

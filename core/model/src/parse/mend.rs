@@ -75,7 +75,6 @@ pub(super) fn example(shape: &Shape) -> Option<String> {
             example, format, ..
         } => match (example, format.as_deref()) {
             (Some(example), _) => Some(format!("{example:?}")),
-            (None, Some("lb-name")) => Some("\"web\"".to_owned()),
             (None, _) => None,
         },
         Kind::List { .. } | Kind::Unknown => None,

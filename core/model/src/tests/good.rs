@@ -1,7 +1,10 @@
 //! Documents that are right.
 
+use std::path::Path;
+
+use super::golden::assert_golden;
 use crate::config::{Balance, Persistence};
-use crate::{Format, read};
+use crate::{Format, read, to_toml};
 
 const SHOP: &str = r#"
 [virtual_services.shop]
@@ -55,4 +58,11 @@ fn an_empty_document_is_a_balancer_that_does_nothing() {
             &crate::Config::default()
         );
     }
+}
+
+#[test]
+fn a_document_is_printed_as_short_as_it_can_be_said() {
+    let valid = read(crate::schema::EXAMPLE, Format::Toml).unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/printed.toml");
+    assert_golden(&file, &to_toml(valid.config()));
 }

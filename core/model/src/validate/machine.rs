@@ -97,8 +97,8 @@ pub(super) fn log_file_name(config: &Config, found: &mut Found) {
     else {
         return;
     };
-    let name = file.as_os_str().as_encoded_bytes();
-    if name.is_empty() || name.contains(&0) || name.ends_with(b"/") {
+    let usable = |name: &str| !name.is_empty() && !name.contains('\0') && !name.ends_with('/');
+    if !file.to_str().is_some_and(usable) {
         let path = Path::root()
             .key("telemetry")
             .key("access_log")

@@ -482,6 +482,7 @@ impl JsonSchema for StatusRange {
             "maximum": 599,
             "pattern": "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$",
             "description": "One status such as `401`, or a range such as `\"200-299\"`.",
+            "examples": ["200-299"],
         })
     }
 }
