@@ -5,6 +5,7 @@ counters, no access log. lbctl and HAProxy also check health and insert a cookie
 NGINX as Debian has it can do neither.
 """
 
+import contextlib
 import os
 import re
 import subprocess
@@ -204,6 +205,9 @@ health_check = {{ interval = "5s", probe = {{ http = {{ path = "/" }} }} }}
 one = {{ address = "127.0.0.1:{first}" }}
 two = {{ address = "127.0.0.1:{second}" }}
 
+[limits]
+connections_max = {self.connections_max}
+
 [telemetry]
 metrics_address = "127.0.0.1:{free_port()}"
 """
@@ -214,6 +218,21 @@ metrics_address = "127.0.0.1:{free_port()}"
 
 
 ALL = [Lbctl, HaProxy, Nginx]
+
+
+@contextlib.contextmanager
+def started(proxy_type, folder, proxy_core, load_core, connections):
+    """A proxy with the web server behind it; both end with the block."""
+    server = WebServer(load_core, folder)
+    try:
+        proxy = proxy_type(server.ports, proxy_core, folder, connections + 200)
+        try:
+            proxy.start()
+            yield proxy
+        finally:
+            proxy.stop()
+    finally:
+        server.process.stop()
 
 
 def output(*command):
