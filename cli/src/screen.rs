@@ -67,6 +67,12 @@ impl Screen {
         self.paint_stdout = Paint(wanted(self.stdout.is_terminal()));
     }
 
+    /// Keeps notes off the standard error, where a log for programs goes.
+    pub(crate) fn silence_notes(&mut self) {
+        self.quiet = true;
+        self.progress = false;
+    }
+
     /// Colours for the standard error.
     pub(crate) const fn paint(&self) -> Paint {
         self.paint

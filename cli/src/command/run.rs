@@ -46,13 +46,20 @@ impl Explained for log::LogError {
     }
 }
 
-pub(super) fn run(settings: &Settings, screen: &Screen) -> Result<Exit, Failure> {
+pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, Failure> {
+    start_log(settings, screen)?;
+    // What people read as notes, programs find in the log.
+    if settings.log_format == LogFormat::Json {
+        screen.silence_notes();
+    }
     let document = Document::read(&settings.config)?;
     let config = match document.check_for_use(screen) {
         Ok(config) => config,
         Err(exit) => return Ok(exit),
     };
-    start_log(settings, screen)?;
+    if settings.log_format == LogFormat::Json {
+        log_warnings(&config);
+    }
     let options = Options {
         workers: settings.workers.unwrap_or_else(workers_default),
         state_dir: settings.state_dir.clone(),
@@ -61,6 +68,9 @@ pub(super) fn run(settings: &Settings, screen: &Screen) -> Result<Exit, Failure>
     let daemon = Daemon::start(&config, &options)?;
     announce(&daemon, &config, &options, settings, screen)?;
     let ended = daemon.run()?;
+    if settings.log_format == LogFormat::Json {
+        tracing::info!(?ended, "stopped");
+    }
     Ok(tell_end(ended, settings, screen))
 }
 
@@ -73,6 +83,13 @@ pub(super) fn start_log(settings: &Settings, screen: &Screen) -> Result<(), log:
         },
     };
     log::init(&settings.log_level, format)
+}
+
+fn log_warnings(config: &ValidConfig) {
+    for problem in config.warnings() {
+        let (code, path, message) = (problem.code, &problem.path, &problem.message);
+        tracing::warn!(%code, %path, reason = message, "the document has a warning");
+    }
 }
 
 fn announce(
@@ -92,6 +109,15 @@ fn announce(
         workers: options.workers.get(),
         process: std::process::id(),
     };
+    if settings.log_format == LogFormat::Json {
+        let Ready {
+            virtual_services,
+            metrics,
+            workers,
+            process,
+        } = &ready;
+        tracing::info!(?virtual_services, ?metrics, workers, process, "serving");
+    }
     screen.note(&welcome(&ready, config.config(), screen));
     output::print_line(screen, settings.output, &ready)
 }

@@ -195,3 +195,26 @@ fn a_full_disk_costs_lines_of_the_access_log_and_no_request() {
         "{stderr}"
     );
 }
+
+#[test]
+fn a_log_for_programs_has_nothing_but_json_on_its_lines() {
+    let unchecked = DOCUMENT.replace("iis1 =", "iis2 = { address = \"127.0.0.1:10\" }\niis1 =");
+    let unchecked = unchecked.replace("health_check = {}", "");
+    let session = Session::new().file("lb.toml", &unchecked);
+    let running =
+        session.start(&[RUN.as_slice(), &["-o", "json", "--log-format", "json"]].concat());
+    running.signal(Signal::TERM);
+    let (_, stderr) = running.ended();
+    let messages: Vec<String> = stderr
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| line["fields"]["message"].as_str().unwrap().to_owned())
+        .collect();
+    let expected = [
+        "the document has a warning",
+        "serving",
+        "draining",
+        "stopped",
+    ];
+    assert_eq!(messages, expected);
+}
