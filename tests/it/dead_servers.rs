@@ -126,7 +126,7 @@ async fn no_post_arrives_twice_when_servers_die_under_load() {
         );
     }
     assert!(
-        answers.len() > 1000,
+        answers.len() > 300,
         "{} requests are no load",
         answers.len()
     );

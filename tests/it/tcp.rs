@@ -111,16 +111,16 @@ async fn a_server_that_speaks_first_is_heard() {
 #[tokio::test]
 async fn a_connection_that_carries_nothing_ends_on_both_sides() {
     let server = WebServer::scripted("echo", echo).await;
-    let service = format!("{TCP}\ntimeouts = {{ idle = \"600ms\" }}");
+    let service = format!("{TCP}\ntimeouts = {{ idle = \"2s\" }}");
     let balancer = Balancer::start(&shop(&service, "", &[&server])).await;
     let mut client = balancer.client().await;
     // Traffic keeps it open for longer than the idle time.
     for _ in 0..5 {
         client.send("tick").await;
         assert_eq!(client.wire().exactly(4).await.expect("an echo"), b"tick");
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    assert!(client.closes_within(Duration::from_secs(5)).await);
+    assert!(client.closes_within(Duration::from_secs(10)).await);
     lb_tests::eventually("the server side ends too", async || {
         (server.open() == 0).then_some(())
     })

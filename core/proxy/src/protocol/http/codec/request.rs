@@ -345,16 +345,19 @@ impl Seen {
     }
 }
 
-/// Whether the value of an authentication field is of a scheme that binds a user to a connection.
+/// Whether the value of an authentication field names a scheme that binds a user to a connection.
+///
+/// A challenge may list several schemes (RFC 9110 section 11.6.1). A comma within a quoted string
+/// can only make one connection more private, which is safe, so quotes are not looked at.
 pub(crate) fn is_windows_auth(value: &[u8]) -> bool {
-    let end = value
-        .iter()
-        .position(|b| matches!(b, b' ' | b'\t' | b','))
-        .unwrap_or(value.len());
-    let scheme = value.get(..end).unwrap_or_default();
-    [&b"ntlm"[..], b"negotiate", b"nego2"]
-        .iter()
-        .any(|s| s.eq_ignore_ascii_case(scheme))
+    value.split(|b| *b == b',').any(|challenge| {
+        let challenge = challenge.trim_ascii_start();
+        let end = challenge.iter().position(|b| matches!(b, b' ' | b'\t'));
+        let scheme = challenge.get(..end.unwrap_or(challenge.len()));
+        [&b"ntlm"[..], b"negotiate", b"nego2"]
+            .iter()
+            .any(|s| s.eq_ignore_ascii_case(scheme.unwrap_or_default()))
+    })
 }
 
 /// The first line of a request (RFC 9112 section 3). It is read here and not by `httparse`, which
