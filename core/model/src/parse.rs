@@ -18,8 +18,9 @@ mod toml;
 use finding::Findings;
 use node::Node;
 
-/// The largest document that is read. Ten thousand servers take less than two megabytes.
-const TEXT_BYTES_MAX: usize = 32 << 20;
+/// The largest document that is read. Ten thousand servers in a thousand pools take less than one
+/// megabyte; the parser takes a hundred bytes of memory for each byte of a hostile text.
+const TEXT_BYTES_MAX: usize = 8 << 20;
 
 /// How a document is written. Both forms hold the same document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -135,8 +136,13 @@ impl<'t> Draft<'t> {
     pub(crate) fn into_problems(mut self, of_the_whole: Vec<Problem>) -> Vec<Problem> {
         let mended = std::mem::take(&mut self.mended);
         let follows = |path: &Path| mended.iter().any(|m| m.holds(path) || path.holds(m));
+        // With a key of the document itself refused, such as `pool` for `pools`, any pool may be
+        // in it.
+        let pools_unknown = mended.iter().any(|m| m.steps().len() == 1);
         for problem in of_the_whole {
-            if problem.is_error() && !follows(&problem.path) {
+            let follows =
+                follows(&problem.path) || pools_unknown && problem.code == Code::UnknownPool;
+            if problem.is_error() && !follows {
                 let span = self.root.locate(&problem.path);
                 self.findings.push(problem, span);
             }

@@ -14,14 +14,15 @@ mod address;
 mod http;
 mod number;
 mod period;
+mod status;
 
 pub use address::{Cidr, ListenAddress, ServerAddress};
 pub use http::{
-    HeaderName, HeaderText, HostPattern, LocationPart, LocationTemplate, Method, Pattern,
-    StatusCode, StatusRange, UrlPath,
+    HeaderName, HeaderText, HostPattern, LocationPart, LocationTemplate, Method, Pattern, UrlPath,
 };
 pub use number::{PrefixV4, PrefixV6, Weight};
 pub use period::Period;
+pub use status::{StatusCode, StatusRange};
 
 /// Why a piece of text is not a value: what was wrong with it and what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

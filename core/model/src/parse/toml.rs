@@ -81,7 +81,7 @@ fn report(text: &str, tables: &Tables<'_, '_>, error: &Error, findings: &mut Fin
             let earlier = tables.earlier(key, span.start);
             return findings.push_duplicate(key, span, earlier);
         }
-        "recursion limit" => {
+        "recursion limit" | "cannot recurse further; max recursion depth met" => {
             let help = "no part of a document needs more than 10 levels";
             (Code::TooDeep, "values are nested too deep", help.to_owned())
         }

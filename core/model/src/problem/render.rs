@@ -47,17 +47,18 @@ fn render_with(
     file_name: &str,
     text: Option<&str>,
 ) -> String {
-    let lines: Vec<&str> = text.map(|text| text.lines().collect()).unwrap_or_default();
+    let mut lines = text.map(Lines::new);
     let mut out = String::new();
     for (i, problem) in problems.iter().enumerate() {
         if i > 0 {
             out.push('\n');
         }
-        let line = problem
-            .position
-            .and_then(|position| lines.get(position.line.checked_sub(1)?));
+        let place = lines
+            .as_mut()
+            .zip(problem.position)
+            .and_then(|(lines, position)| lines.find(position));
         // Writing to a `String` cannot fail.
-        let _ = one(&mut out, colours, problem, file_name, line.copied());
+        let _ = one(&mut out, colours, problem, file_name, place);
     }
     out
 }
@@ -67,7 +68,7 @@ fn one(
     colours: &Colours,
     problem: &Problem,
     file_name: &str,
-    line: Option<&str>,
+    place: Option<(&str, usize)>,
 ) -> std::fmt::Result {
     let Colours {
         strong,
@@ -95,9 +96,9 @@ fn one(
         }
         None => writeln!(out, "{blank}{gutter}-->{off} {file_name}")?,
     }
-    match (problem.position, line) {
-        (Some(position), Some(line)) => {
-            let (shown, column, length) = excerpt(line, position);
+    match (problem.position, place) {
+        (Some(position), Some((line, at))) => {
+            let (shown, column, length) = excerpt(line, at, position.length);
             let marks = "^".repeat(length);
             let (indent, path) = (" ".repeat(column), problem.path.to_string());
             writeln!(out, "{blank} {gutter}|{off}")?;
@@ -120,30 +121,85 @@ fn one(
     Ok(())
 }
 
-/// The part of a line to show, and where in it the marks begin and how many there are. One shown
-/// character stands for one of the line, so that marks stay under what they mean.
-fn excerpt(line: &str, position: Position) -> (String, usize, usize) {
-    let column = position.column.saturating_sub(1);
-    let chars: Vec<char> = line.chars().map(visible).collect();
-    let start = if chars.len() <= LINE_CHARS_MAX {
-        0
+/// The part of a line to show around the byte `at`, and where in it the marks begin and how many
+/// there are. One shown character stands for one of the line, so that marks stay under what they
+/// mean.
+fn excerpt(line: &str, at: usize, length: usize) -> (String, usize, usize) {
+    let (before, after) = line.split_at_checked(at).unwrap_or((line, ""));
+    let is_whole = line.chars().nth(LINE_CHARS_MAX).is_none();
+    let before_max = if is_whole {
+        LINE_CHARS_MAX
     } else {
-        column
-            .saturating_sub(LINE_CHARS_MAX / 3)
-            .min(chars.len() - LINE_CHARS_MAX)
+        LINE_CHARS_MAX / 3
     };
-    let mut shown: String = chars.iter().skip(start).take(LINE_CHARS_MAX).collect();
-    let mut before = 0;
-    if start > 0 {
-        shown.insert(0, '…');
-        before = 1;
-    }
-    if start + LINE_CHARS_MAX < chars.len() {
+    let kept: Vec<char> = before.chars().rev().take(before_max).collect();
+    let after_max = LINE_CHARS_MAX - kept.len();
+    let mut shown = String::new();
+    if before.chars().rev().nth(before_max).is_some() {
         shown.push('…');
     }
-    let column = (column - start.min(column)).min(LINE_CHARS_MAX);
-    let length = position.length.clamp(1, (LINE_CHARS_MAX - column).max(1));
-    (shown, before + column, length)
+    shown.extend(kept.into_iter().rev().map(visible));
+    let indent = shown.chars().count();
+    shown.extend(after.chars().take(after_max).map(visible));
+    if after.chars().nth(after_max).is_some() {
+        shown.push('…');
+    }
+    (shown, indent, length.clamp(1, after_max.max(1)))
+}
+
+/// Finds lines and columns in a text. Problems come in the order of the text, so it looks forward
+/// from the last one; a document on one line may be megabytes long.
+struct Lines<'t> {
+    text: &'t str,
+    line: usize,
+    start: usize,
+    end: usize,
+    column: usize,
+    at: usize,
+}
+
+impl<'t> Lines<'t> {
+    fn new(text: &'t str) -> Self {
+        let end = text.find('\n').unwrap_or(text.len());
+        Self {
+            text,
+            line: 1,
+            start: 0,
+            end,
+            column: 1,
+            at: 0,
+        }
+    }
+
+    /// The line of a position, and the byte in it where its column is.
+    fn find(&mut self, position: Position) -> Option<(&'t str, usize)> {
+        if (position.line, position.column) < (self.line, self.column) {
+            *self = Self::new(self.text);
+        }
+        while self.line < position.line {
+            let rest = self.text.get(self.end + 1..)?;
+            self.start = self.end + 1;
+            self.end = rest
+                .find('\n')
+                .map_or(self.text.len(), |length| self.start + length);
+            (self.line, self.column, self.at) = (self.line + 1, 1, self.start);
+        }
+        let rest = self.text.get(self.at..self.end)?;
+        let passed: usize = rest
+            .chars()
+            .take(position.column.saturating_sub(self.column))
+            .map(|c| {
+                self.column += 1;
+                c.len_utf8()
+            })
+            .sum();
+        self.at += passed;
+        let line = self.text.get(self.start..self.end)?;
+        Some((
+            line.strip_suffix('\r').unwrap_or(line),
+            self.at - self.start,
+        ))
+    }
 }
 
 fn visible(c: char) -> char {

@@ -109,3 +109,27 @@ pub(super) fn log_file_name(config: &Config, found: &mut Found) {
         found.report(Code::NotAFileName, path, message, help);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clashes(addresses: &[&str]) -> usize {
+        let mut taken = Taken::default();
+        let clash = |text: &&&str| taken.take(text.parse().unwrap(), "x").is_some();
+        addresses.iter().filter(clash).count()
+    }
+
+    #[test]
+    fn an_address_is_taken_once_in_whatever_order_and_form() {
+        assert_eq!(clashes(&["10.0.0.1:80", "10.0.0.1:80"]), 1);
+        assert_eq!(clashes(&["10.0.0.1:80", "0.0.0.0:80"]), 1);
+        assert_eq!(clashes(&["0.0.0.0:80", "10.0.0.1:80"]), 1);
+        assert_eq!(clashes(&["[::]:80", "[2001:db8::1]:80"]), 1);
+        assert_eq!(
+            clashes(&["10.0.0.1:80", "10.0.0.2:80", "10.0.0.1:81", "[::]:80"]),
+            0
+        );
+        assert_eq!(clashes(&["0.0.0.0:0", "0.0.0.0:0"]), 0);
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Only single earlier rules are compared, not several together, so that what is reported is certain.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::found::{Found, service_path};
 use crate::config::{Config, HeaderMatch, Match, PathMatch, Rule};
@@ -39,7 +39,9 @@ pub(super) fn rules_that_never_match(config: &Config, found: &mut Found) {
 struct Deciding<'a> {
     rules: HashMap<(PathKey<'a>, &'a str), Vec<&'a Rule>>,
     /// How long the prefixes are that occur, each once.
-    prefix_lengths: Vec<usize>,
+    prefix_lengths: BTreeSet<usize>,
+    /// The regular expressions that occur.
+    regexes: BTreeSet<&'a str>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,10 +66,10 @@ impl<'a> PathKey<'a> {
 impl<'a> Deciding<'a> {
     fn add(&mut self, rule: &'a Rule) {
         let path = PathKey::of(rule.matches.path.as_ref());
-        if let PathKey::Prefix(prefix) = path
-            && !self.prefix_lengths.contains(&prefix.len())
-        {
-            self.prefix_lengths.push(prefix.len());
+        match path {
+            PathKey::Prefix(prefix) => _ = self.prefix_lengths.insert(prefix.len()),
+            PathKey::Regex(regex) => _ = self.regexes.insert(regex),
+            PathKey::Any | PathKey::Exact(_) => {}
         }
         let mut file = |host| self.rules.entry((path, host)).or_default().push(rule);
         if rule.matches.host.is_empty() {
@@ -81,6 +83,7 @@ impl<'a> Deciding<'a> {
     /// An earlier rule that takes whatever matches these conditions.
     fn covering(&self, later: &'a Match, comparisons_left: &mut usize) -> Option<&'a Rule> {
         for path in self.wider_paths(PathKey::of(later.path.as_ref())) {
+            *comparisons_left = comparisons_left.checked_sub(1)?;
             for host in wider_hosts(later) {
                 for rule in self.rules.get(&(path, host)).into_iter().flatten() {
                     *comparisons_left = comparisons_left.checked_sub(1)?;
@@ -93,24 +96,23 @@ impl<'a> Deciding<'a> {
         None
     }
 
-    /// The conditions on a path that hold whenever this one does.
-    fn wider_paths(&self, path: PathKey<'a>) -> Vec<PathKey<'a>> {
-        let mut wider = vec![PathKey::Any];
-        if path != PathKey::Any {
-            wider.push(path);
-        }
-        if let PathKey::Exact(text) | PathKey::Prefix(text) = path {
-            let prefixes = self
-                .prefix_lengths
-                .iter()
-                .filter_map(|length| text.get(..*length));
-            wider.extend(
-                prefixes
-                    .map(PathKey::Prefix)
-                    .filter(|prefix| *prefix != path),
-            );
-        }
-        wider
+    /// The conditions on a path under which a rule can be found that takes all of these paths.
+    fn wider_paths(&self, path: PathKey<'a>) -> impl Iterator<Item = PathKey<'a>> {
+        let (text, regexes) = match path {
+            PathKey::Exact(text) => (text, Some(&self.regexes)),
+            PathKey::Prefix(text) => (text, None),
+            PathKey::Any | PathKey::Regex(_) => ("", None),
+        };
+        let prefixes = self
+            .prefix_lengths
+            .range(..=text.len())
+            .filter_map(|n| text.get(..*n));
+        let regexes = regexes.into_iter().flatten().copied().map(PathKey::Regex);
+        let itself = Some(path).filter(|path| !matches!(path, PathKey::Any | PathKey::Prefix(_)));
+        std::iter::once(PathKey::Any)
+            .chain(itself)
+            .chain(prefixes.map(PathKey::Prefix))
+            .chain(regexes)
     }
 }
 
@@ -185,5 +187,93 @@ fn header_covers(earlier: &HeaderMatch, later: &HeaderMatch) -> bool {
             | HeaderMatch::Regex(_),
             _,
         ) => earlier == later,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, parse};
+
+    /// The names of the rules that never match; each rule is given as its conditions.
+    fn dead(rules: &[&str]) -> Vec<usize> {
+        let mut text = "[virtual_services.a]\naddress = \"0.0.0.0:80\"\n".to_owned();
+        for (i, conditions) in rules.iter().enumerate() {
+            let rule = format!(
+                "[[virtual_services.a.rules]]\nname = \"r{i}\"\n\
+                 match = {{ {conditions} }}\naction = {{ respond = {{ status = 404 }} }}\n"
+            );
+            text.push_str(&rule);
+        }
+        let config = parse(&text, Format::Toml).unwrap();
+        let mut found = Found::default();
+        rules_that_never_match(&config, &mut found);
+        let index = |text: &str| text.split('`').nth(1)?.strip_prefix('r')?.parse().ok();
+        found
+            .warnings
+            .iter()
+            .map(|problem| index(&problem.message).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_rule_behind_a_wider_one_is_told() {
+        assert_eq!(dead(&["", r#"path = { exact = "/" }"#]), [1]);
+        assert_eq!(
+            dead(&[
+                r#"path = { prefix = "/a" }"#,
+                r#"path = { prefix = "/ab/" }"#
+            ]),
+            [1]
+        );
+        assert_eq!(
+            dead(&[r#"path = { regex = "b$" }"#, r#"path = { exact = "/ab" }"#]),
+            [1]
+        );
+        assert_eq!(
+            dead(&[r#"host = ["*.b.c", "d"]"#, r#"host = ["a.b.c", "d"]"#]),
+            [1]
+        );
+        assert_eq!(
+            dead(&[r#"host = ["*.c"]"#, r#"host = ["*.b.c"], method = ["GET"]"#]),
+            [1]
+        );
+        assert_eq!(
+            dead(&[r#"method = ["GET", "PUT"]"#, r#"method = ["PUT"]"#]),
+            [1]
+        );
+        assert_eq!(
+            dead(&[r#"source = ["10.0.0.0/8"]"#, r#"source = ["10.1.0.0/16"]"#]),
+            [1]
+        );
+        let headers = [
+            "header = { A = { present = true } }",
+            r#"header = { a = { exact = "1" } }"#,
+        ];
+        assert_eq!(dead(&headers), [1]);
+    }
+
+    #[test]
+    fn a_rule_that_some_request_reaches_is_not_told() {
+        assert!(
+            dead(&[
+                r#"path = { prefix = "/ab/" }"#,
+                r#"path = { prefix = "/a" }"#
+            ])
+            .is_empty()
+        );
+        assert!(dead(&[r#"path = { exact = "/a" }"#, r#"path = { prefix = "/a" }"#]).is_empty());
+        assert!(dead(&[r#"path = { regex = "b" }"#, r#"path = { prefix = "/b" }"#]).is_empty());
+        assert!(dead(&[r#"host = ["*.b.c"]"#, r#"host = ["b.c"]"#]).is_empty());
+        assert!(dead(&[r#"host = ["a"]"#, r#"host = ["a", "b"]"#]).is_empty());
+        assert!(dead(&[r#"host = ["a"]"#, ""]).is_empty());
+        assert!(dead(&[r#"method = ["GET"]"#, ""]).is_empty());
+        assert!(dead(&[r#"source = ["10.1.0.0/16"]"#, r#"source = ["10.0.0.0/8"]"#]).is_empty());
+        assert!(dead(&[r#"source = ["0.0.0.0/0"]"#, r#"source = ["::/0"]"#]).is_empty());
+        let headers = [
+            r#"header = { A = { exact = "1" } }"#,
+            "header = { A = { present = true } }",
+        ];
+        assert!(dead(&headers).is_empty());
     }
 }
