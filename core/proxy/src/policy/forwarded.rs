@@ -57,15 +57,42 @@ pub(crate) fn keeps(policy: &ForwardedHeaders, kind: FieldKind, trusted: bool) -
     }
 }
 
-/// Writes our fields behind those that were kept.
-pub(crate) fn write(policy: &ForwardedHeaders, hop: &Hop<'_>, out: &mut Vec<u8>) {
-    for (kind, name) in [
-        (FieldKind::XForwardedFor, &b"X-Forwarded-For: "[..]),
-        (FieldKind::XForwardedProto, b"X-Forwarded-Proto: "),
-        (FieldKind::XForwardedHost, b"X-Forwarded-Host: "),
-        (FieldKind::XForwardedPort, b"X-Forwarded-Port: "),
+/// The fields that are the same for every request of a peer that is not trusted: whatever it sends
+/// under these names is dropped, and ours depend on the connection alone.
+pub(crate) fn constant(policy: &ForwardedHeaders, peer: IpAddr, port: u16) -> Box<[u8]> {
+    let mut lines = Vec::with_capacity(128);
+    if policy.x_forwarded_for != ForwardedMode::Off {
+        lines.extend_from_slice(b"X-Forwarded-For: ");
+        write_address(peer, &mut lines);
+        lines.extend_from_slice(b"\r\n");
+    }
+    if policy.x_forwarded_proto != ForwardedMode::Off {
+        lines.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+    }
+    if policy.x_forwarded_port != ForwardedMode::Off {
+        lines.extend_from_slice(b"X-Forwarded-Port: ");
+        write_number(u64::from(port), &mut lines);
+        lines.extend_from_slice(b"\r\n");
+    }
+    lines.into_boxed_slice()
+}
+
+/// Writes our fields behind those that were kept. `constant` is what the function of that name has
+/// made for the connection.
+pub(crate) fn write(policy: &ForwardedHeaders, hop: &Hop<'_>, constant: &[u8], out: &mut Vec<u8>) {
+    let all = [
+        (FieldKind::XForwardedHost, &b"X-Forwarded-Host: "[..]),
         (FieldKind::Forwarded, b"Forwarded: "),
-    ] {
+        (FieldKind::XForwardedFor, b"X-Forwarded-For: "),
+        (FieldKind::XForwardedProto, b"X-Forwarded-Proto: "),
+        (FieldKind::XForwardedPort, b"X-Forwarded-Port: "),
+    ];
+    let mut rest = all.as_slice();
+    if !hop.trusted {
+        out.extend_from_slice(constant);
+        rest = rest.get(..2).unwrap_or_default();
+    }
+    for &(kind, name) in rest {
         let sent = || hop.head.fields.of(kind).filter(|_| hop.trusted);
         let ours = match mode(policy, kind) {
             None | Some(ForwardedMode::Off) => false,
@@ -218,7 +245,7 @@ mod tests {
                 out.extend_from_slice(b"\r\n");
             }
         }
-        write(policy, &hop, &mut out);
+        write(policy, &hop, &constant(policy, peer, 81), &mut out);
         (String::from_utf8(out).expect("text"), client(policy, &hop))
     }
 
@@ -236,7 +263,7 @@ mod tests {
         assert_eq!(
             fields,
             "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\n\
-             X-Forwarded-Host: h:81\r\nX-Forwarded-Port: 81\r\n"
+             X-Forwarded-Port: 81\r\nX-Forwarded-Host: h:81\r\n"
         );
         assert_eq!(client.to_string(), "192.0.2.1");
     }
@@ -248,9 +275,9 @@ mod tests {
         let (fields, client) = run(&trusting(), "10.0.0.2", sent);
         assert_eq!(
             fields,
-            "X-Forwarded-Proto: https\r\n\
+            "X-Forwarded-Proto: https\r\nX-Forwarded-Host: h:81\r\n\
              X-Forwarded-For: 7.7.7.7, 203.0.113.9:4711, 10.0.0.3, 10.0.0.2\r\n\
-             X-Forwarded-Host: h:81\r\nX-Forwarded-Port: 81\r\n"
+             X-Forwarded-Port: 81\r\n"
         );
         assert_eq!(
             client.to_string(),

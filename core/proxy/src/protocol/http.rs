@@ -37,6 +37,10 @@ struct Connection<S> {
     deadline: Deadline,
     /// Server connections that belong to this client connection alone.
     private: Vec<Private>,
+    /// Header fields about the client that are the same for all its requests; made with the first.
+    forwarded: Box<[u8]>,
+    /// When the last exchange ended: the clock is read as seldom as possible.
+    now: Instant,
 }
 
 /// A server connection that carries somebody's Windows authentication.
@@ -103,7 +107,8 @@ pub(crate) async fn serve<S: Stream>(
     client: Client<S>,
 ) {
     let first = service.service.timeouts.header.duration();
-    let deadline = Deadline::new(Instant::now(), first);
+    let now = Instant::now();
+    let deadline = Deadline::new(now, first);
     let private = Vec::new();
     let buffer = Buffer::default();
     let mut connection = Connection {
@@ -113,6 +118,8 @@ pub(crate) async fn serve<S: Stream>(
         buffer,
         deadline,
         private,
+        forwarded: Box::default(),
+        now,
     };
     connection.run().await;
 }
@@ -133,7 +140,7 @@ impl<S: Stream> Connection<S> {
                 }
             }
             let idle = self.service.service.timeouts.idle.duration();
-            self.deadline.set(Instant::now() + idle);
+            self.deadline.set(self.now + idle);
         }
     }
 

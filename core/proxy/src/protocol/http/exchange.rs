@@ -104,6 +104,9 @@ impl<S: Stream> Connection<S> {
         let head = std::mem::take(&mut scratch.request);
         let bytes = std::mem::take(&mut scratch.request_bytes);
         let (peer, port) = (self.client.peer.ip(), self.client.local.port());
+        if self.forwarded.is_empty() {
+            self.forwarded = forwarded::constant(&service.service.forwarded, peer, port);
+        }
         let after = {
             let ask = Ask::new(&service, &head, &bytes, peer, port);
             let mut facts = Facts::new(started);
@@ -239,7 +242,13 @@ impl<S: Stream> Connection<S> {
         loop {
             let mut reached = self.reach(forward, &mut tried, facts).await?;
             let mut upload = self.begin(forward, &reached, memory.to_server);
-            let sent_at = Instant::now();
+            // Unless it had to wait, the request is sent in the moment in which it was read.
+            let waited = facts.queued.is_some() || facts.connect.is_some() || facts.retries > 0;
+            let sent_at = if waited {
+                Instant::now()
+            } else {
+                facts.started
+            };
             let (server, slot) = (&mut reached.connection, &mut memory.response);
             let outcome = self
                 .send(
@@ -247,13 +256,14 @@ impl<S: Stream> Connection<S> {
                     &mut upload,
                     server,
                     slot,
-                    pool.response_timeout(),
+                    (sent_at, pool.response_timeout()),
                 )
                 .await;
             let Err(error) = outcome else {
-                facts.response = Some(sent_at.elapsed());
+                let now = Instant::now();
+                facts.response = Some(now.saturating_duration_since(sent_at));
                 return self
-                    .relay(forward, reached, upload, &mut memory, facts)
+                    .relay(forward, reached, upload, &mut memory, facts, now)
                     .await;
             };
             facts.body_received = facts.body_received.max(upload.transfer.body_bytes);
@@ -287,6 +297,7 @@ impl<S: Stream> Connection<S> {
         let context = RequestContext {
             hop: &forward.ask.hop,
             forwarded: &self.service.service.forwarded,
+            forwarded_constant: &self.forwarded,
             edits: &forward.ask.decision.request_edits,
             server: reached.lease.server().address(),
             keep_alive: reached.private || forward.upstream.idle.keeps(),

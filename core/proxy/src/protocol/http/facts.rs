@@ -70,7 +70,7 @@ impl Facts<'_> {
 
 impl<S: Stream> Connection<S> {
     /// Counts an exchange that has ended, and writes it to the access log.
-    pub(super) fn finish(&self, ask: Option<&Ask<'_>>, facts: &Facts<'_>) {
+    pub(super) fn finish(&mut self, ask: Option<&Ask<'_>>, facts: &Facts<'_>) {
         let counters = self.service.counters(self.worker.index);
         let class = usize::from(facts.status.unwrap_or(0) / 100);
         if let Some(counter) = counters.responses.get(class) {
@@ -81,7 +81,8 @@ impl<S: Stream> Connection<S> {
         }
         let head_bytes = ask.map_or(0, |ask| ask.hop.bytes.len() as u64);
         let bytes_received = head_bytes + facts.body_received;
-        let duration = facts.started.elapsed();
+        self.now = Instant::now();
+        let duration = self.now.saturating_duration_since(facts.started);
         counters.bytes_received.add(bytes_received);
         counters.bytes_sent.add(facts.bytes_sent);
         counters.duration.record(duration);

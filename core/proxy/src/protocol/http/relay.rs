@@ -35,6 +35,7 @@ impl<S: Stream> Connection<S> {
         mut upload: Upload,
         memory: &mut Memory<'_>,
         facts: &mut Facts<'a>,
+        now: Instant,
     ) -> Result<After, ProxyError> {
         let response = &*memory.response.head;
         self.note_response(forward, &mut reached, memory, facts);
@@ -71,7 +72,7 @@ impl<S: Stream> Connection<S> {
         let server = &mut reached.connection;
         let timeout = forward.upstream.local.pool().response_timeout();
         let outcome = self
-            .relay_body(server, &mut upload, &mut download, timeout)
+            .relay_body(server, &mut upload, &mut download, (now, timeout))
             .await;
         self.note_bytes(&reached, &upload, &download, facts);
         *memory.to_client = download.into_memory();
@@ -79,12 +80,8 @@ impl<S: Stream> Connection<S> {
         *memory.to_server = upload.transfer.into_memory();
         outcome?;
         let server_keeps = memory.response.head.keep_alive && complete;
-        self.put_back(
-            forward,
-            reached,
-            server_keeps,
-            memory.response.head.windows_auth,
-        );
+        let challenged = memory.response.head.windows_auth;
+        self.put_back(forward, reached, server_keeps, challenged, now);
         Ok(match (keep, complete) {
             (true, true) => After::Keep,
             (false, true) => After::Close,
@@ -136,7 +133,7 @@ impl<S: Stream> Connection<S> {
         server: &mut ServerConnection,
         upload: &mut Upload,
         download: &mut Transfer,
-        timeout: Duration,
+        (now, timeout): (Instant, Duration),
     ) -> Result<(), ProxyError> {
         let Self {
             worker,
@@ -147,7 +144,6 @@ impl<S: Stream> Connection<S> {
             ..
         } = self;
         let rate_min = service.service.timeouts.body_rate_min;
-        let now = Instant::now();
         let mut sending = Pace::new(now, Side::Source, rate_min, timeout);
         let mut receiving = Pace::new(now, Side::Sink, rate_min, timeout);
         let mut answered = None;
@@ -170,6 +166,9 @@ impl<S: Stream> Connection<S> {
                         download.poll(cx, &worker.buffers, stream, received, &mut client.stream);
                     if let Poll::Ready(outcome) = moved {
                         outcome.map_err(download_error)?;
+                        if upload.state != UploadState::Moving {
+                            return Poll::Ready(Ok(()));
+                        }
                         let at = *answered.insert(Instant::now());
                         deadline.set(at + BODY_AFTER_RESPONSE_MAX);
                     }
@@ -205,6 +204,7 @@ impl<S: Stream> Connection<S> {
         reached: Reached<'_>,
         server_keeps: bool,
         challenged: bool,
+        now: Instant,
     ) {
         let Reached {
             lease,
@@ -224,7 +224,7 @@ impl<S: Stream> Connection<S> {
             forward
                 .upstream
                 .idle
-                .put(lease.index().position(), connection, Instant::now());
+                .put(lease.index().position(), connection, now);
         }
     }
 

@@ -94,11 +94,12 @@ impl<S: Stream> Connection<S> {
         upload: &mut Upload,
         server: &mut ServerConnection,
         slot: &mut ResponseSlot<'_>,
-        timeout: Duration,
+        (now, timeout): (Instant, Duration),
     ) -> Result<(), ProxyError> {
         let mut informational = 0;
+        let mut now = now;
         loop {
-            self.await_head(request, upload, server, slot, timeout)
+            self.await_head(request, upload, server, slot, (now, timeout))
                 .await?;
             let head = server
                 .buffer
@@ -121,6 +122,7 @@ impl<S: Stream> Connection<S> {
                         return Err(ProxyError::ServerMessage(BadMessage::bad_response(reason)));
                     }
                     self.pass_informational(request.0, slot).await?;
+                    now = Instant::now();
                 }
                 _ => return Ok(()),
             }
@@ -134,7 +136,7 @@ impl<S: Stream> Connection<S> {
         upload: &mut Upload,
         server: &mut ServerConnection,
         slot: &mut ResponseSlot<'_>,
-        timeout: Duration,
+        (now, timeout): (Instant, Duration),
     ) -> Result<(), ProxyError> {
         let Self {
             worker,
@@ -146,9 +148,8 @@ impl<S: Stream> Connection<S> {
         } = self;
         let to_head = request.0.method(request.1) == b"HEAD";
         let rate_min = service.service.timeouts.body_rate_min;
-        let now = Instant::now();
         let mut pace = Pace::new(now, Side::Source, rate_min, timeout);
-        let mut sent = None;
+        let (mut sent, mut first) = (None, true);
         deadline.set(pace.next());
         poll_fn(|cx| {
             loop {
@@ -157,10 +158,12 @@ impl<S: Stream> Connection<S> {
                 {
                     outcome?;
                     if sent.is_none() {
-                        let at = *sent.insert(Instant::now());
+                        // Most requests go out at once, in the moment that is already known.
+                        let at = *sent.insert(if first { now } else { Instant::now() });
                         deadline.set(at + timeout);
                     }
                 }
+                first = false;
                 match poll_head(cx, &worker.buffers, server, slot.head, to_head) {
                     Poll::Ready(outcome) => return Poll::Ready(outcome),
                     Poll::Pending => ready!(deadline.poll_passed(cx)),

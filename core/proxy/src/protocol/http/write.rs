@@ -15,6 +15,8 @@ use crate::protocol::transfer::Encoding;
 pub(super) struct RequestContext<'a> {
     pub(super) hop: &'a Hop<'a>,
     pub(super) forwarded: &'a ForwardedHeaders,
+    /// The fields about the client that are the same for the whole connection.
+    pub(super) forwarded_constant: &'a [u8],
     pub(super) edits: &'a Edits<'a>,
     pub(super) server: SocketAddr,
     /// Whether the server may keep the connection open.
@@ -56,7 +58,12 @@ pub(super) fn request(context: &RequestContext<'_>, out: &mut Vec<u8>) {
     } else if !context.keep_alive {
         out.extend_from_slice(b"Connection: close\r\n");
     }
-    forwarded::write(context.forwarded, context.hop, out);
+    forwarded::write(
+        context.forwarded,
+        context.hop,
+        context.forwarded_constant,
+        out,
+    );
     context.edits.write(out);
     out.extend_from_slice(b"\r\n");
 }

@@ -105,7 +105,11 @@ impl FieldKind {
             19 => (b"proxy-authorization", Self::ProxyAuthorization),
             _ => return Self::Other,
         };
-        if candidate.0.eq_ignore_ascii_case(name) {
+        // Most names of a common length differ in the first letter.
+        let (Some(first), Some(sent)) = (candidate.0.first(), name.first()) else {
+            return Self::Other;
+        };
+        if *first == sent | 0x20 && candidate.0.eq_ignore_ascii_case(name) {
             candidate.1
         } else {
             Self::Other
