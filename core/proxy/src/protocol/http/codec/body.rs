@@ -35,8 +35,9 @@ pub enum Piece {
 
 /// The most bytes of the line that starts a chunk, extensions included.
 const CHUNK_LINE_MAX: usize = 4096;
-/// The most bytes of one trailer line, and of all of them.
-const TRAILERS_MAX: usize = 16 * 1024;
+/// The most bytes of the trailer section. Less than a read buffer holds, so that one line which never
+/// ends is seen to be too long before the buffer is full.
+const TRAILERS_MAX: usize = 8 * 1024;
 
 /// Finds the bytes of one body in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +161,10 @@ impl BodyDecoder {
         let size = text.iter().take(digits).fold(0_u64, |size, digit| {
             size << 4 | u64::from((*digit as char).to_digit(16).unwrap_or(0))
         });
+        if i64::try_from(size).is_err() {
+            // Where sizes are signed numbers, this one is negative.
+            return Err(self.bad("the size of a chunk does not fit into 63 bits"));
+        }
         self.state = if size == 0 {
             State::Trailers
         } else {
@@ -184,8 +189,11 @@ impl BodyDecoder {
 
     fn trailer(&mut self, input: &[u8]) -> Result<Piece, BadMessage> {
         let Some(line) = memchr::memchr(b'\n', input) else {
+            let open = input.strip_suffix(b"\r").unwrap_or(input);
             return if self.trailers + input.len() > TRAILERS_MAX {
                 Err(self.bad("the trailer is too large"))
+            } else if open.contains(&b'\r') {
+                Err(self.bad("a line of the trailer has a bare CR"))
             } else {
                 Ok(Piece::Incomplete)
             };

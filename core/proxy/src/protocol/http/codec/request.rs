@@ -172,6 +172,13 @@ impl RequestHead {
         if path.is_empty() { b"/" } else { path }
     }
 
+    /// Whether the request is for the server and none of its resources: `OPTIONS` with the target `*`,
+    /// or with a URL that has neither path nor query (RFC 9112 section 3.2.4).
+    pub fn is_for_whole_server(&self, bytes: &[u8]) -> bool {
+        let resource = (self.parts.path.of(self.target.of(bytes)), self.query(bytes));
+        self.method(bytes) == b"OPTIONS" && matches!(resource, (b"" | b"*", b""))
+    }
+
     /// The query with its question mark, or nothing.
     pub fn query<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         self.parts.query.of(self.target.of(bytes))

@@ -39,6 +39,13 @@ impl ResponseHead {
     /// Parses the head at the front of `bytes`, which answers a request with this method.
     /// `Ok(false)`: it is not complete yet.
     pub fn parse(&mut self, bytes: &[u8], to_head_request: bool) -> Result<bool, BadMessage> {
+        // `httparse` skips empty lines, which may be the rest of a response that another program
+        // takes to be longer.
+        if matches!(bytes.first(), Some(b'\r' | b'\n')) {
+            return Err(BadMessage::bad_response(
+                "there is a stray line end before the response",
+            ));
+        }
         let mut storage = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; FIELDS_MAX];
         let mut parsed = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();

@@ -127,10 +127,12 @@ fn malformed_chunks_are_refused() {
         "5\nhello\r\n0\r\n\r\n",
         "5\r\nhelloX\r\n0\r\n\r\n",
         "00000000000000005\r\nhello\r\n0\r\n\r\n",
+        "8000000000000000\r\nhello\r\n0\r\n\r\n",
         "\r\nhello",
         "5;\x01\r\nhello\r\n0\r\n\r\n",
         "0\r\nno colon\r\n\r\n",
         "0\r\nX: a\n\r\n",
+        "0\r\n\rX",
     ] {
         assert_eq!(
             decode(body.as_bytes(), Framing::Chunked)
@@ -140,6 +142,20 @@ fn malformed_chunks_are_refused() {
             "{body:?}"
         );
     }
+}
+
+#[test]
+fn a_line_of_the_trailer_that_never_ends_is_refused_while_it_fits_a_read_buffer() {
+    let body = ["0\r\nX: ", &"a".repeat(crate::buffer::SMALL - 3)].concat();
+    let error = decode(&body.as_bytes()[..crate::buffer::SMALL], Framing::Chunked);
+    assert_eq!(error.expect_err("too long").status, 400);
+}
+
+#[test]
+fn an_empty_line_before_a_response_is_refused() {
+    let bytes = b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let error = ResponseHead::default().parse(bytes, false);
+    assert_eq!(error.expect_err("stray").status, 502);
 }
 
 #[test]
