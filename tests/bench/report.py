@@ -13,11 +13,11 @@ def markdown(args, proxies, cases, results):
     lines.append("| | " + " | ".join(names) + " | of HAProxy | of NGINX | bar | |")
     lines.append("|---|" + "---:|" * (len(names) + 2) + "---|---|")
     for case in cases:
-        lines.append(row(proxies, case, results))
+        lines.append(row(proxies, case, results, judged=not args.smoke))
     lines.append("")
     lines.append(
-        "Microseconds of CPU time for each request, memory in bytes for each connection: median"
-        " (lowest to highest)."
+        "Microseconds of CPU time for each request, or bytes of memory for each connection: median of"
+        " the rounds (lowest to highest). The ratios are medians of the ratios of each round."
     )
     return "\n".join(lines)
 
@@ -27,7 +27,7 @@ def heading(args, proxies):
     date = datetime.date.today().isoformat()
     versions = ", ".join(f"{proxy.title} {proxy.version()}" for proxy in proxies)
     machine = f"{processor()}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}"
-    rounds = f"{args.rounds} rounds of {args.seconds} s, {args.idle:,} idle connections"
+    rounds = f"{args.rounds} × {args.seconds} s, {args.idle:,} idle connections"
     return f"{date}: {versions}; {machine}; {rounds}."
 
 
@@ -40,22 +40,31 @@ def processor():
     return platform.machine()
 
 
-def row(proxies, case, results):
-    """One case: every proxy, the ratios and whether lbctl meets the bar."""
-    cells, medians = [], {}
+def row(proxies, case, results, judged):
+    """One case: every proxy, the ratios and, if that means something, whether lbctl meets the bar."""
+    rounds = {proxy.name: figures(results, case, proxy.name) for proxy in proxies}
+    cells = []
     for proxy in proxies:
-        taken = [r for r in results if r["case"] == case.name and r["proxy"] == proxy.name]
-        values = [r["value"] for r in taken]
-        errors = sum(r["errors"] for r in taken)
-        medians[proxy.name] = statistics.median(values)
+        values = rounds[proxy.name]
+        errors = sum(r["errors"] for r in results if is_of(r, case, proxy.name))
         cells.append(
-            f"{number(medians[proxy.name])} ({number(min(values))} to {number(max(values))})"
-            + (f", **{errors} errors**" if errors else ", 0 errors")
+            f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))}),"
+            + (f" **{errors} errors**" if errors else " 0 errors")
         )
-    cells.append(ratio(medians, "haproxy"))
-    cells.append(ratio(medians, "nginx"))
-    cells += bar(case, medians)
+    ratios = {other: ratio(rounds, other) for other in ("haproxy", "nginx")}
+    cells += [f"{r:.2f}" if r else "" for r in ratios.values()]
+    cells += bar(case, rounds, ratios) if judged else ["", ""]
     return f"| {case.title} | " + " | ".join(cells) + " |"
+
+
+def is_of(result, case, name):
+    """Whether a result is of this case and proxy."""
+    return result["case"] == case.name and result["proxy"] == name
+
+
+def figures(results, case, name):
+    """The figures of a proxy in a case, round by round."""
+    return [result["value"] for result in results if is_of(result, case, name)]
 
 
 def number(value):
@@ -63,14 +72,16 @@ def number(value):
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def ratio(medians, other):
-    """What lbctl takes of what another takes."""
-    if "lbctl" not in medians or not medians.get(other):
-        return ""
-    return f"{medians['lbctl'] / medians[other]:.2f}"
+def ratio(rounds, other):
+    """What lbctl takes of what another takes: the median of the rounds' ratios, as what disturbs a
+    round disturbs both."""
+    if "lbctl" not in rounds or other not in rounds:
+        return None
+    pairs = zip(rounds["lbctl"], rounds[other], strict=True)
+    return statistics.median(own / max(theirs, 0.001) for own, theirs in pairs)
 
 
-def bar(case, medians):
+def bar(case, rounds, ratios):
     """What lbctl must meet, and whether it does."""
     demands = []
     for other, title, most in [
@@ -78,17 +89,16 @@ def bar(case, medians):
         ("nginx", "NGINX", case.nginx_max),
     ]:
         if most is not None:
-            text = f"≤ {most:.2f} {title}"
-            met = "lbctl" in medians and medians["lbctl"] <= most * medians.get(other, 0)
-            demands.append((text, met, other in medians))
+            met = None if ratios[other] is None else ratios[other] <= most
+            demands.append((f"≤ {most:.2f} {title}", met))
     if case.bytes_max is not None:
-        demands.append(
-            (f"≤ {case.bytes_max:,} bytes", medians.get("lbctl", 0) <= case.bytes_max, True)
-        )
-    text = ", ".join(demand for demand, _, _ in demands)
-    if "lbctl" not in medians or not all(known for _, _, known in demands):
+        own = rounds.get("lbctl")
+        met = None if own is None else statistics.median(own) <= case.bytes_max
+        demands.append((f"≤ {case.bytes_max:,} bytes", met))
+    text = ", ".join(demand for demand, _ in demands)
+    if any(met is None for _, met in demands):
         return [text, ""]
-    return [text, "met" if all(met for _, met, _ in demands) else "**missed**"]
+    return [text, "met" if all(met for _, met in demands) else "**missed**"]
 
 
 def failures(cases, results):
