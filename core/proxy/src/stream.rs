@@ -13,11 +13,19 @@ use tokio::net::TcpStream;
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Ready when there is something to read, so that a connection need not hold a buffer to wait.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// From now on, dropping the stream resets the connection instead of closing it in order.
+    fn reset_when_dropped(&self);
 }
 
 impl Stream for TcpStream {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
+    }
+
+    fn reset_when_dropped(&self) {
+        // It fails only on a connection that is already gone.
+        drop(self.set_zero_linger());
     }
 }
 

@@ -185,7 +185,9 @@ impl<S: Stream> Connection<S> {
             if self.buffer.len() >= worth_parsing && !self.buffer.is_empty() {
                 match scratch.request.parse(self.buffer.bytes(), &limits) {
                     Ok(true) => break,
-                    Ok(false) => worth_parsing = self.buffer.len() * 2,
+                    Ok(false) => {
+                        worth_parsing = (self.buffer.len() * 2).min(limits.bytes_max + 1);
+                    }
                     Err(message) => return Arrival::Refused(message),
                 }
             }
@@ -212,7 +214,9 @@ impl<S: Stream> Connection<S> {
                     });
                 }
             }
-            if ends_head(self.buffer.bytes(), before) {
+            if ends_head(self.buffer.bytes(), before)
+                || ends_first_line(self.buffer.bytes(), before)
+            {
                 worth_parsing = 0;
             }
         }
@@ -241,6 +245,12 @@ impl<S: Stream> Connection<S> {
         })
         .await
     }
+}
+
+/// Whether the end of the first line has come into the buffer since it held `before` bytes: what is no
+/// request at all is refused there and not when the patience with its sender is at its end.
+fn ends_first_line(bytes: &[u8], before: usize) -> bool {
+    memchr::memchr(b'\n', bytes).is_some_and(|at| at >= before)
 }
 
 /// Whether an empty line has come into the buffer since it held `before` bytes. Only then, or when

@@ -47,6 +47,20 @@ pub(super) struct Memory<'m> {
     pub(super) to_client: &'m mut Vec<u8>,
 }
 
+impl<'m> Memory<'m> {
+    fn of(scratch: &'m mut Scratch) -> Self {
+        let response = ResponseSlot {
+            head: &mut scratch.response,
+            bytes: &mut scratch.response_bytes,
+        };
+        Self {
+            response,
+            to_server: &mut scratch.to_server,
+            to_client: &mut scratch.to_client,
+        }
+    }
+}
+
 impl<'a> Ask<'a> {
     fn new(
         service: &'a LocalService,
@@ -221,26 +235,18 @@ impl<S: Stream> Connection<S> {
     ) -> Result<After, ProxyError> {
         let (head, bytes) = (forward.ask.hop.head, forward.ask.hop.bytes);
         self.await_first_chunk(head).await?;
-        let Scratch {
-            response,
-            response_bytes,
-            to_server,
-            to_client,
-            ..
-        } = scratch;
-        let response = ResponseSlot {
-            head: response,
-            bytes: response_bytes,
-        };
-        let mut memory = Memory {
-            response,
-            to_server,
-            to_client,
-        };
+        let mut memory = Memory::of(scratch);
         let mut tried = Tried::default();
         let pool = forward.upstream.local.pool();
+        let mut last_error = None;
         loop {
-            let mut reached = self.reach(forward, &mut tried, facts).await?;
+            let reached = self.reach(forward, &mut tried, facts).await;
+            let mut reached = match (reached, last_error) {
+                (Ok(reached), _) => reached,
+                // That no other server is left says less than why the last one failed.
+                (Err(ProxyError::Unavailable), Some(last)) => return Err(last),
+                (Err(error), _) => return Err(error),
+            };
             let mut upload = self.begin(forward, &reached, memory.to_server);
             // Unless it had to wait, the request is sent in the moment in which it was read.
             let waited = facts.queued.is_some() || facts.connect.is_some() || facts.retries > 0;
@@ -287,6 +293,7 @@ impl<S: Stream> Connection<S> {
             connection.buffer.consume(connection.buffer.len());
             self.worker.buffers.reclaim(&mut connection.buffer);
             *memory.to_server = upload.transfer.into_memory();
+            last_error = Some(error);
         }
     }
 

@@ -75,6 +75,15 @@ impl<S: Stream> Connection<S> {
             .relay_body(server, &mut upload, &mut download, (now, timeout))
             .await;
         self.note_bytes(&reached, &upload, &download, facts);
+        if outcome.is_err() {
+            if download.sent_bytes == 0 {
+                // Nothing of the response has reached the client: it can still be told.
+                facts.status = None;
+            } else if unframed && http10 {
+                // An orderly end would tell the client that this was the whole body.
+                self.client.stream.reset_when_dropped();
+            }
+        }
         *memory.to_client = download.into_memory();
         let complete = upload.state == UploadState::Done;
         *memory.to_server = upload.transfer.into_memory();

@@ -30,6 +30,8 @@ pub(super) fn request(context: &RequestContext<'_>, out: &mut Vec<u8>) {
     out.push(b' ');
     if head.target(bytes).starts_with(b"/") {
         out.extend_from_slice(head.target(bytes));
+    } else if head.is_for_whole_server(bytes) {
+        out.push(b'*');
     } else {
         out.extend_from_slice(head.path(bytes));
         out.extend_from_slice(head.query(bytes));
@@ -50,7 +52,10 @@ pub(super) fn request(context: &RequestContext<'_>, out: &mut Vec<u8>) {
     if !has_host && !context.edits.takes_out(b"host") {
         // An HTTP/1.0 client need not send one; an HTTP/1.1 server insists on it.
         out.extend_from_slice(b"Host: ");
-        out.extend_from_slice(context.server.to_string().as_bytes());
+        match head.authority(bytes) {
+            b"" => out.extend_from_slice(context.server.to_string().as_bytes()),
+            authority => out.extend_from_slice(authority),
+        }
         out.extend_from_slice(b"\r\n");
     }
     if head.upgrade {

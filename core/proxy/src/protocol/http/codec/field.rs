@@ -246,13 +246,15 @@ pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The body length that a `Content-Length` field states: digits and nothing else. A list, a sign or
-/// a second field is how two programs come to disagree, so none is accepted.
+/// a second field is how two programs come to disagree, so none is accepted; nor is a number that is
+/// negative where lengths are signed.
 pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 {
         return None;
     }
-    value.iter().try_fold(0_u64, |length, b| {
+    let length = value.iter().try_fold(0_u64, |length, b| {
         b.is_ascii_digit()
             .then(|| length * 10 + u64::from(b - b'0'))
-    })
+    })?;
+    i64::try_from(length).is_ok().then_some(length)
 }

@@ -57,6 +57,7 @@ fn ambiguous_framing_is_refused() {
         "Content-Length: 5, 5",
         "Content-Length: +5",
         "Content-Length: 0x5",
+        "Content-Length: 9223372036854775808",
         "Content-Length: ",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked, chunked",
