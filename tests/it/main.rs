@@ -8,6 +8,8 @@ mod asp_net;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod dead_servers;
 #[cfg(test)]
 mod examples;
