@@ -82,7 +82,7 @@ impl Findings {
             if line.is_some() && line == broken_line {
                 continue;
             }
-            if problem.code == Code::Syntax {
+            if matches!(problem.code, Code::Syntax | Code::TooDeep) {
                 broken_line = line;
                 problems.retain(|p| p.position.map(|position| position.line) != line);
             }
