@@ -1,6 +1,7 @@
 """Programs under measurement: their start on one core, their CPU time and memory, their end."""
 
 import os
+import random
 import socket
 import subprocess
 import time
@@ -9,10 +10,17 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def free_port():
-    """A port that nobody listens on now."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
+    """A port that nobody listens on now; below those that the system gives to outgoing connections,
+    of which a benchmark makes many before the port is used."""
+    for _ in range(100):
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as listening:
+            try:
+                listening.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise SystemExit("error: no free port was found between 10000 and 32000")
 
 
 class Process:
@@ -40,6 +48,7 @@ class Process:
                 return
             except OSError:
                 if time.monotonic() > deadline:
+                    self.stop()
                     raise SystemExit(
                         f"{self.name} did not listen within {timeout} s:\n{self.output.read_text()}"
                     ) from None
