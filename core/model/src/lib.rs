@@ -1,7 +1,7 @@
 //! The nouns of lbctl: the configuration document and what can be said about it without a running
 //! balancer. Pure data and pure functions: this crate opens no socket and no file, and asks no clock.
 //!
-//! A document is parsed to a [`Config`], which may be contradictory; [`validate`] makes it a
+//! A document is parsed to a [`Config`], which may be contradictory; [`validate()`] makes it a
 //! [`ValidConfig`] or reports every [`Problem`] at once. [`read`] does both.
 
 pub mod config;

@@ -15,7 +15,7 @@ mod service;
 
 use found::Found;
 
-/// A document without contradictions. It only comes from [`validate`] or [`read`](crate::read).
+/// A document without contradictions. It only comes from [`validate()`] or [`read`](crate::read).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidConfig {
     config: Config,
