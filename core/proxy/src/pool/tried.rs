@@ -9,6 +9,7 @@ const TRIED_MAX: usize = 11;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tried {
     servers: [Option<ServerIndex>; TRIED_MAX],
+    idle_failed: bool,
 }
 
 impl Tried {
@@ -16,6 +17,17 @@ impl Tried {
     pub(crate) fn add(&mut self, server: ServerIndex) {
         let free = self.servers.iter().position(Option::is_none);
         self.servers[free.unwrap_or(TRIED_MAX - 1)] = Some(server);
+    }
+
+    /// Remembers that an idle connection was dead. Its server may well be alive, but when it is not,
+    /// all its idle connections are dead, and each would take a retry that another server needs.
+    pub(crate) fn distrust_idle(&mut self) {
+        self.idle_failed = true;
+    }
+
+    /// Whether a further attempt may use an idle connection.
+    pub(crate) const fn trusts_idle(&self) -> bool {
+        !self.idle_failed
     }
 
     /// Whether this server was tried.

@@ -276,7 +276,9 @@ impl<S: Stream> Connection<S> {
             let counters = reached.lease.server().counters().of(self.worker.index);
             counters.bytes_sent.add(upload.transfer.sent_bytes);
             // A server may close an idle connection at any time: that says nothing about its health.
-            if error.is_of_server() && !reached.connection.reused {
+            if reached.connection.reused {
+                tried.distrust_idle();
+            } else if error.is_of_server() {
                 counters.failures.add(1);
                 reached.lease.report(Outcome::Failed);
                 tried.add(reached.lease.index());

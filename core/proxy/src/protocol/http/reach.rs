@@ -47,7 +47,10 @@ impl<S: Stream> Connection<S> {
             let server = lease.server();
             facts.server = Some(server);
             facts.reason = Some(lease.reason());
-            if let Some(connection) = upstream.idle.take(lease.index().position()) {
+            let idle = tried
+                .trusts_idle()
+                .then(|| upstream.idle.take(lease.index().position()));
+            if let Some(connection) = idle.flatten() {
                 return Ok(Reached {
                     lease,
                     connection,
