@@ -47,22 +47,18 @@ async fn metrics_count_what_clients_and_servers_saw() {
     let shop = ("virtual_service", "shop");
     let server_labels = [("pool", "web"), ("server", "a")];
     let responses = "lb_virtual_service_responses_total";
-    balancer
-        .metric_becomes(responses, &[shop, ("code", "2xx")], 3.0)
-        .await;
-    let metrics = balancer.metrics().await;
-    assert!((metrics.sum(responses, &[shop, ("code", "5xx")]) - 1.0).abs() < 0.1);
-    assert!((metrics.sum(responses, &[shop, ("code", "4xx")]) - 2.0).abs() < 0.1);
     for (name, labels, value) in [
-        ("lb_virtual_service_connections_total", &[shop][..], 2.0),
+        (responses, &[shop, ("code", "2xx")][..], 3.0),
+        (responses, &[shop, ("code", "4xx")], 2.0),
+        (responses, &[shop, ("code", "5xx")], 1.0),
+        ("lb_virtual_service_connections_total", &[shop], 2.0),
         ("lb_virtual_service_refused_requests_total", &[shop], 1.0),
         ("lb_server_requests_total", &server_labels, 5.0),
         ("lb_server_connections_total", &server_labels, 1.0),
         ("lb_server_active_requests", &server_labels, 0.0),
         ("lb_server_up", &server_labels, 1.0),
     ] {
-        let sum = metrics.sum(name, labels);
-        assert!((sum - value).abs() < 0.1, "{name} is {sum}\n{}", metrics.0);
+        balancer.metric_becomes(name, labels, value).await;
     }
     drop((client, refused));
     balancer
