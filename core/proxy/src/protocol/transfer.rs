@@ -114,9 +114,6 @@ impl Transfer {
 
     /// Puts what is already there of the body behind the head: one system call for both.
     fn join_body(&mut self, buffer: &mut Buffer) -> Result<(), TransferError> {
-        if self.encoding == Encoding::Plain && self.decoder.expected() > JOINED_MAX as u64 {
-            return Ok(());
-        }
         while !self.encoded && self.out.len() < JOINED_MAX && self.encode(buffer)? {}
         Ok(())
     }

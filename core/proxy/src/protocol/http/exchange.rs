@@ -238,16 +238,19 @@ impl<S: Stream> Connection<S> {
         let mut memory = Memory::of(scratch);
         let mut tried = Tried::default();
         let pool = forward.upstream.local.pool();
-        let mut last_error = None;
+        let (mut last_error, mut again, mut unsent) = (None, None, None);
         loop {
-            let reached = self.reach(forward, &mut tried, facts).await;
+            let reached = self.reach(forward, &mut tried, again.take(), facts).await;
             let mut reached = match (reached, last_error) {
                 (Ok(reached), _) => reached,
                 // That no other server is left says less than why the last one failed.
                 (Err(ProxyError::Unavailable), Some(last)) => return Err(last),
                 (Err(error), _) => return Err(error),
             };
-            let mut upload = self.begin(forward, &reached, memory.to_server);
+            let mut upload = match unsent.take() {
+                Some(upload) => upload,
+                None => self.begin(forward, &reached, memory.to_server),
+            };
             // Unless it had to wait, the request is sent in the moment in which it was read.
             let waited = facts.queued.is_some() || facts.connect.is_some() || facts.retries > 0;
             let sent_at = if waited {
@@ -275,26 +278,31 @@ impl<S: Stream> Connection<S> {
             facts.body_received = facts.body_received.max(upload.transfer.body_bytes);
             let counters = reached.lease.server().counters().of(self.worker.index);
             counters.bytes_sent.add(upload.transfer.sent_bytes);
-            // A server may close an idle connection at any time: that says nothing about its health.
-            if reached.connection.reused {
+            let stale = reached.connection.reused;
+            if stale {
                 tried.distrust_idle();
             } else if error.is_of_server() {
                 counters.failures.add(1);
                 reached.lease.report(Outcome::Failed);
                 tried.add(reached.lease.index());
             }
-            if !may_repeat(head.is_idempotent(bytes), &upload, &error)
-                || facts.retries >= pool.retries()
-                || !forward.upstream.local.try_retry()
-            {
+            if !may_repeat(head.is_idempotent(bytes), &upload, &error) {
                 return Err(error);
             }
-            facts.retries += 1;
-            counters.retries.add(1);
             let connection = &mut reached.connection;
             connection.buffer.consume(connection.buffer.len());
             self.worker.buffers.reclaim(&mut connection.buffer);
-            *memory.to_server = upload.transfer.into_memory();
+            if stale {
+                // A server may close an idle connection at any time: that says nothing about its
+                // health, is no retry, and must not cost a client its server.
+                again = Some((reached.lease, reached.private));
+            } else if facts.retries < pool.retries() && forward.upstream.local.try_retry() {
+                facts.retries += 1;
+                counters.retries.add(1);
+            } else {
+                return Err(error);
+            }
+            unsent = upload.unsent(memory.to_server);
             last_error = Some(error);
         }
     }
@@ -316,11 +324,10 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// Whether a request may be sent once more after its server has failed. A body that has begun is
-/// gone from our memory, and a request that is not idempotent may have had its effect.
+/// Whether a request may be sent once more after its server has failed. When anything of it was sent,
+/// a body that has begun is gone from our memory, and a request that is not idempotent may have had
+/// its effect.
 fn may_repeat(idempotent: bool, upload: &Upload, error: &ProxyError) -> bool {
-    let untouched = upload.transfer.sent_bytes == 0;
-    matches!(error, ProxyError::ServerGone(_))
-        && upload.transfer.body_bytes == 0
-        && (untouched || idempotent)
+    let (sent, body) = (upload.transfer.sent_bytes, upload.transfer.body_bytes);
+    matches!(error, ProxyError::ServerGone(_)) && (sent == 0 || body == 0 && idempotent)
 }

@@ -20,29 +20,37 @@ pub(super) struct Reached<'a> {
 }
 
 impl<S: Stream> Connection<S> {
-    /// The private connection of this client to the pool, an idle one, or a new one. Servers that do
-    /// not accept a connection are passed over as far as the retry budget allows.
+    /// The private connection of this client to the pool, an idle one, or a new one. `again` is a
+    /// server whose idle connection turned out to be closed: it gets a new one, which is private if
+    /// that one was. Servers that do not accept a connection are passed over as far as the retry budget allows.
     pub(super) async fn reach<'a>(
         &mut self,
         forward: &Forward<'a>,
         tried: &mut Tried,
+        mut again: Option<(Lease<'a>, bool)>,
         facts: &mut Facts<'a>,
     ) -> Result<Reached<'a>, ProxyError> {
         let upstream = forward.upstream;
         let local = &upstream.local;
-        if let Some(reached) = self.take_private(forward, tried).await {
+        if again.is_none()
+            && let Some(reached) = self.take_private(forward, tried).await
+        {
             facts.server = Some(reached.lease.server());
             facts.reason = Some(reached.lease.reason());
             return Ok(reached);
         }
         let always = upstream.private == PrivateConnections::Always;
         let windows_auth = upstream.private == PrivateConnections::WindowsAuth;
-        let private = always || windows_auth && forward.ask.hop.head.windows_auth;
+        let was_private = again.as_ref().is_some_and(|(_, private)| *private);
+        let private = always || was_private || windows_auth && forward.ask.hop.head.windows_auth;
         let mut last_error = None;
         loop {
-            let lease = match acquire(forward, tried, facts).await {
-                Ok(lease) => lease,
-                Err(error) => return Err(last_error.unwrap_or(error)),
+            let lease = match again.take() {
+                Some((lease, _)) => lease,
+                None => match acquire(forward, tried, facts).await {
+                    Ok(lease) => lease,
+                    Err(error) => return Err(last_error.unwrap_or(error)),
+                },
             };
             let server = lease.server();
             facts.server = Some(server);

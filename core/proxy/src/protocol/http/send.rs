@@ -51,6 +51,17 @@ impl Upload {
         }
     }
 
+    /// The upload for another server, when nothing of it has been sent: what was taken from the
+    /// client is still in its memory. Otherwise that memory is given back.
+    pub(super) fn unsent(mut self, memory: &mut Vec<u8>) -> Option<Self> {
+        if self.transfer.sent_bytes == 0 {
+            self.state = UploadState::Moving;
+            return Some(self);
+        }
+        *memory = self.transfer.into_memory();
+        None
+    }
+
     /// Moves the body on. An error is one of the client's: what the server refuses is only noted.
     pub(super) fn poll<S: Stream>(
         &mut self,
