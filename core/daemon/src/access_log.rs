@@ -173,14 +173,16 @@ impl Writing {
     fn run(mut self) {
         while let Ok(message) = self.lines.recv() {
             self.take(message);
-            if !self.shared.end.load(Ordering::Acquire) {
+            // Asked before the queue is emptied: what was taken before the end is then in it.
+            let ending = self.shared.end.load(Ordering::Acquire);
+            if !ending {
                 std::thread::sleep(GATHER);
             }
             self.write_what_waits();
             if self.shared.reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
             }
-            if self.shared.end.load(Ordering::Acquire) {
+            if ending {
                 return;
             }
         }
