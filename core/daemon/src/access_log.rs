@@ -124,7 +124,9 @@ impl LogWriter {
     /// Writes what waits and ends the thread.
     pub(crate) fn finish(&self) {
         self.shared.end.store(true, Ordering::Release);
-        self.wake();
+        // Waits for room: a full queue may be emptied before the thread looks for the end. It fails
+        // only when the thread is gone.
+        drop(self.lines.send(Message::Wake));
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = thread.take() {
             // A thread that panicked has nothing left to write.
