@@ -211,11 +211,13 @@ impl WebServer {
     /// Dies as a killed process does: the port refuses, every connection breaks.
     pub async fn die(&mut self) {
         if let State::Up(task) = &mut self.state {
+            // Taken before the port is given up: in between, an outgoing connection could get it.
+            let held = bound(self.address);
             task.abort();
-            // Only an ended task has dropped its sockets, which must not hold the port.
+            // Only an ended task has dropped its sockets, so that the port refuses.
             let _ended = task.await;
             self.shared.working.store(0, Ordering::SeqCst);
-            self.state = State::Down(bound(self.address));
+            self.state = State::Down(held);
         }
     }
 
@@ -298,6 +300,9 @@ fn bound(address: SocketAddr) -> TcpSocket {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket
         .set_reuseaddr(true)
+        .expect("a TCP socket has this option");
+    socket
+        .set_reuseport(true)
         .expect("a TCP socket has this option");
     socket
         .bind(address)

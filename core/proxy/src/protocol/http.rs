@@ -133,7 +133,10 @@ impl<S: Stream> Connection<S> {
             self.worker.reclaim_scratch(scratch);
             match after {
                 After::Keep => {}
-                After::Close => return,
+                After::Close => {
+                    self.buffer.consume(self.buffer.len());
+                    return self.worker.buffers.reclaim(&mut self.buffer);
+                }
                 After::Linger => {
                     return linger::close(&mut self.client.stream, &mut self.buffer, &self.worker)
                         .await;

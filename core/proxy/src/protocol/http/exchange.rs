@@ -286,7 +286,7 @@ impl<S: Stream> Connection<S> {
                 reached.lease.report(Outcome::Failed);
                 tried.add(reached.lease.index());
             }
-            if !may_repeat(head.is_idempotent(bytes), &upload, &error) {
+            if !may_repeat(head.is_idempotent(bytes), stale, &upload, &error) {
                 return Err(error);
             }
             let connection = &mut reached.connection;
@@ -327,7 +327,10 @@ impl<S: Stream> Connection<S> {
 /// Whether a request may be sent once more after its server has failed. When anything of it was sent,
 /// a body that has begun is gone from our memory, and a request that is not idempotent may have had
 /// its effect.
-fn may_repeat(idempotent: bool, upload: &Upload, error: &ProxyError) -> bool {
+fn may_repeat(idempotent: bool, stale: bool, upload: &Upload, error: &ProxyError) -> bool {
+    // Bytes that a server sent after its last response are no answer to this request.
+    let surplus = stale && matches!(error, ProxyError::ServerMessage(_));
     let (sent, body) = (upload.transfer.sent_bytes, upload.transfer.body_bytes);
-    matches!(error, ProxyError::ServerGone(_)) && (sent == 0 || body == 0 && idempotent)
+    (surplus || matches!(error, ProxyError::ServerGone(_)))
+        && (sent == 0 || body == 0 && idempotent)
 }
