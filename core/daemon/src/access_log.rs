@@ -63,14 +63,16 @@ struct Shared {
     queued_bytes: AtomicUsize,
     failed_lines: AtomicU64,
     reopen: AtomicBool,
-    end: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Message {
     Line(Vec<u8>),
-    /// One of the flags has changed.
+    /// The flag to open the file again is set.
     Wake,
+    /// No line follows. In the queue rather than a flag, so that it comes behind every line and
+    /// cannot be missed.
+    End,
 }
 
 impl LogWriter {
@@ -96,6 +98,7 @@ impl LogWriter {
             path: path.clone(),
             target,
             batch: Vec::new(),
+            ended: false,
             torn: false,
             failing: false,
         };
@@ -123,10 +126,8 @@ impl LogWriter {
 
     /// Writes what waits and ends the thread.
     pub(crate) fn finish(&self) {
-        self.shared.end.store(true, Ordering::Release);
-        // Waits for room: a full queue may be emptied before the thread looks for the end. It fails
-        // only when the thread is gone.
-        drop(self.lines.send(Message::Wake));
+        // Waits for room. It fails only when the thread is gone.
+        drop(self.lines.send(Message::End));
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = thread.take() {
             // A thread that panicked has nothing left to write.
@@ -165,6 +166,8 @@ struct Writing {
     path: Option<PathBuf>,
     target: Box<dyn Write + Send>,
     batch: Vec<u8>,
+    /// Whether the last line has been taken.
+    ended: bool,
     /// Whether the last thing written was part of a line.
     torn: bool,
     /// Whether the last write failed.
@@ -175,16 +178,14 @@ impl Writing {
     fn run(mut self) {
         while let Ok(message) = self.lines.recv() {
             self.take(message);
-            // Asked before the queue is emptied: what was taken before the end is then in it.
-            let ending = self.shared.end.load(Ordering::Acquire);
-            if !ending {
+            if !self.ended {
                 std::thread::sleep(GATHER);
             }
             self.write_what_waits();
             if self.shared.reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
             }
-            if ending {
+            if self.ended {
                 return;
             }
         }
@@ -199,6 +200,7 @@ impl Writing {
                 self.batch.extend_from_slice(&line);
             }
             Message::Wake => {}
+            Message::End => self.ended = true,
         }
     }
 

@@ -1,7 +1,9 @@
 use std::fs;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use lb_model::config::AccessLogOutput;
 use lb_proxy::AccessSink;
@@ -26,6 +28,26 @@ fn every_line_that_was_taken_is_in_the_file_in_order_when_the_balancer_has_ended
     log.finish();
     assert!(fs::read(path).unwrap() == taken);
     assert_eq!(log.failed_lines(), 0);
+}
+
+#[test]
+fn an_end_that_comes_while_lines_are_gathered_is_not_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..20 {
+        let path = folder.path().join(number.to_string());
+        let log = LogWriter::start(&AccessLogOutput::File(path.clone())).unwrap();
+        assert!(log.write(line(number)));
+        while log.shared.queued_bytes.load(Ordering::Relaxed) > 0 {
+            std::thread::yield_now();
+        }
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            log.finish();
+            ended.send(()).unwrap();
+        });
+        end.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(fs::read(path).unwrap(), line(number));
+    }
 }
 
 #[test]
@@ -116,6 +138,7 @@ fn a_full_disk_is_survived_and_what_follows_begins_on_a_line_of_its_own() {
         path: None,
         target: Box::new(disk.clone()),
         batch: Vec::new(),
+        ended: false,
         torn: false,
         failing: false,
     };
@@ -123,13 +146,7 @@ fn a_full_disk_is_survived_and_what_follows_begins_on_a_line_of_its_own() {
         writing.batch.extend(line(number));
     }
     writing.write_batch();
-    assert_eq!(
-        writing
-            .shared
-            .failed_lines
-            .load(std::sync::atomic::Ordering::Relaxed),
-        2
-    );
+    assert_eq!(writing.shared.failed_lines.load(Ordering::Relaxed), 2);
     disk.0.lock().unwrap().1 = 1000;
     writing.batch.extend(line(4));
     writing.write_batch();
