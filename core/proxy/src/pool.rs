@@ -29,7 +29,9 @@ mod view;
 mod tests;
 
 pub(crate) use lease::{Lease, Reason};
-pub(crate) use local::{LocalPool, Refusal, TryRefusal};
+#[cfg(test)]
+pub(crate) use local::Refusal;
+pub(crate) use local::{LocalPool, TryRefusal};
 pub(crate) use server::{Condition, Health, Server};
 pub(crate) use tried::Tried;
 

@@ -57,15 +57,19 @@ pub(crate) struct Asked<'a> {
     pub(crate) client: IpAddr,
 }
 
+impl Destination {
+    /// A pool by its name. Pools are known by their position among all pools, which is the order of
+    /// their names; `validate` has seen to it that the pool exists.
+    pub(crate) fn pool(name: &Name, config: &Config) -> Self {
+        let found = config.pools.keys().position(|pool| pool == name);
+        found.map_or(Self::Nowhere, Self::Pool)
+    }
+}
+
 impl Routes {
-    /// Compiles the rules of a virtual service. Pools are named by their position among all pools,
-    /// which is the order of their names.
+    /// Compiles the rules of a virtual service.
     pub(crate) fn compile(service: &VirtualService, config: &Config) -> Self {
-        let position = |name: &Name| {
-            let found = config.pools.keys().position(|pool| pool == name);
-            // `validate` has seen to it that the pool exists.
-            found.map_or(Destination::Nowhere, Destination::Pool)
-        };
+        let position = |name: &Name| Destination::pool(name, config);
         let compile = |rule: &Rule| CompiledRule {
             rule: rule.clone(),
             destination: rule.action.as_ref().map(|action| match action {

@@ -84,12 +84,8 @@ impl Snapshot {
             .filter(|(_, service)| service.enabled)
             .map(|(name, service)| {
                 let routes = Routes::compile(service, config);
-                let pool_position = |pool: &Name| {
-                    let found = config.pools.keys().position(|name| name == pool);
-                    found.map_or(Destination::Nowhere, Destination::Pool)
-                };
-                let unavailable =
-                    OnUnavailable::compile(service.unavailable.as_ref(), pool_position);
+                let pool = |name: &Name| Destination::pool(name, config);
+                let unavailable = OnUnavailable::compile(service.unavailable.as_ref(), pool);
                 let service = Service::build(name, service, routes, unavailable, workers);
                 (name.clone(), Arc::new(service))
             })

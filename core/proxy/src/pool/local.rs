@@ -12,6 +12,7 @@ use super::view::View;
 use super::{ClientKey, Pool, ServerIndex, Tried, now};
 use crate::balance::random::Random;
 use crate::balance::{Cursor, Field, coin, pick};
+use crate::error::ProxyError;
 use crate::persistence::{Access as Use, Found};
 
 /// A pool as one worker sees it.
@@ -58,6 +59,16 @@ pub(super) enum Place {
     Full(Option<(ServerIndex, Found)>),
     /// Nowhere.
     Nowhere,
+}
+
+impl From<Refusal> for ProxyError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unavailable => Self::Unavailable,
+            Refusal::QueueFull => Self::QueueFull,
+            Refusal::QueueTimeout => Self::QueueTimeout,
+        }
+    }
 }
 
 /// What a decision draws on besides the request.

@@ -12,7 +12,7 @@ use super::tunnel::{self, Carried, End};
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::error::ProxyError;
-use crate::pool::{ClientKey, Lease, Outcome, Refusal, Tried};
+use crate::pool::{ClientKey, Lease, Outcome, Tried};
 use crate::route::Destination;
 use crate::snapshot::{LocalService, OnUnavailable};
 use crate::stream::{Client, Stream};
@@ -163,14 +163,7 @@ async fn connect<'a>(
     let mut tried = Tried::default();
     let mut retries = 0;
     loop {
-        let mut lease = local
-            .acquire(key, &tried)
-            .await
-            .map_err(|refusal| match refusal {
-                Refusal::Unavailable => ProxyError::Unavailable,
-                Refusal::QueueFull => ProxyError::QueueFull,
-                Refusal::QueueTimeout => ProxyError::QueueTimeout,
-            })?;
+        let mut lease = local.acquire(key, &tried).await.map_err(ProxyError::from)?;
         let counters = lease.server().counters().of(worker.index);
         let timeout = local.pool().connect_timeout();
         match ServerConnection::open(lease.server().address(), timeout).await {

@@ -7,7 +7,7 @@ use super::exchange::Forward;
 use super::facts::Facts;
 use super::{Connection, Private};
 use crate::error::ProxyError;
-use crate::pool::{Lease, Outcome, Refusal, ServerIndex, Tried, TryRefusal};
+use crate::pool::{Lease, Outcome, ServerIndex, Tried, TryRefusal};
 use crate::stream::Stream;
 use crate::upstream::ServerConnection;
 
@@ -149,11 +149,7 @@ async fn acquire<'a>(
             let started = Instant::now();
             let outcome = Box::pin(local.wait(&forward.key, tried)).await;
             facts.queued = Some(started.elapsed());
-            outcome.map_err(|refusal| match refusal {
-                Refusal::Unavailable => ProxyError::Unavailable,
-                Refusal::QueueFull => ProxyError::QueueFull,
-                Refusal::QueueTimeout => ProxyError::QueueTimeout,
-            })
+            outcome.map_err(ProxyError::from)
         }
     }
 }

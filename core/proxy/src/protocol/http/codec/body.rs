@@ -1,7 +1,7 @@
 //! Bodies: how they are framed, and the decoder that finds their bytes in a stream.
 
 use super::BadMessage;
-use super::field::FieldKind;
+use super::field::{FieldKind, is_token};
 
 /// How the body of a message is framed (RFC 9112 section 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -214,9 +214,8 @@ impl BodyDecoder {
             return Err(self.bad("a line of the trailer has no colon"));
         };
         let (name, value) = text.split_at_checked(colon).unwrap_or_default();
-        let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
         let control = |b: &u8| *b != b'\t' && (*b < b' ' || *b == 0x7f);
-        if name.is_empty() || !name.iter().all(token) || value.iter().any(control) {
+        if !is_token(name) || value.iter().any(control) {
             return Err(self.bad("a field of the trailer is not well formed"));
         }
         // Fields that frame, route or authenticate have no meaning after the fact, and servers that

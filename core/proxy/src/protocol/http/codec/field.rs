@@ -175,6 +175,12 @@ impl Fields {
             .filter(move |field| field.kind == kind)
     }
 
+    /// Whether a `Connection` field names this one as belonging to the connection.
+    pub(crate) fn nominate(&self, bytes: &[u8], name: &[u8]) -> bool {
+        self.of(FieldKind::Connection)
+            .any(|field| tokens(field.value(bytes)).any(|t| t.eq_ignore_ascii_case(name)))
+    }
+
     /// Takes over what `httparse` found. `bytes` is the whole head.
     ///
     /// `false`: a line does not end with CR LF. `httparse` accepts a bare LF; another program on the
@@ -235,6 +241,12 @@ impl ConnectionOptions {
             }
         }
     }
+}
+
+/// Whether these bytes are a token: a method or the name of a field (RFC 9110 section 5.6.2).
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    let legal = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    !text.is_empty() && text.iter().all(legal)
 }
 
 /// The elements of a comma-separated list, without the empty ones (RFC 9110 section 5.6.1).

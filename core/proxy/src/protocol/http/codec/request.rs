@@ -3,7 +3,7 @@
 use httparse::Status;
 
 use super::body::Framing;
-use super::field::{ConnectionOptions, FieldKind, Fields, Span, content_length, tokens};
+use super::field::{ConnectionOptions, FieldKind, Fields, Span, content_length, is_token, tokens};
 use super::target::{self, Target};
 use super::{BadMessage, Version};
 
@@ -224,11 +224,7 @@ impl RequestHead {
 
     /// Whether `Connection` names this field as belonging to the connection.
     pub(crate) fn is_nominated(&self, bytes: &[u8], name: &[u8]) -> bool {
-        self.nominates
-            && self
-                .fields
-                .of(FieldKind::Connection)
-                .any(|field| tokens(field.value(bytes)).any(|t| t.eq_ignore_ascii_case(name)))
+        self.nominates && self.fields.nominate(bytes, name)
     }
 }
 
@@ -402,8 +398,7 @@ impl RequestLine {
         let method = line.get(..method_end).unwrap_or_default();
         let target = line.get(method_end + 1..version_start).ok_or(malformed)?;
         let version = line.get(version_start + 1..).unwrap_or_default();
-        let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-        if method.is_empty() || !method.iter().all(token) {
+        if !is_token(method) {
             return Err(BadMessage::bad_request("the method is not a token"));
         }
         if target.len() > limits.target_bytes_max {

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use httparse::Status;
 
 use super::body::Framing;
-use super::field::{ConnectionOptions, FieldKind, Fields, Span, content_length, tokens};
+use super::field::{ConnectionOptions, FieldKind, Fields, Span, content_length};
 use super::request::is_windows_auth;
 use super::{BadMessage, Version};
 
@@ -150,10 +150,6 @@ impl ResponseHead {
 
     /// Whether `Connection` names this field as belonging to the connection.
     pub(crate) fn is_nominated(&self, bytes: &[u8], name: &[u8]) -> bool {
-        self.nominates
-            && self
-                .fields
-                .of(FieldKind::Connection)
-                .any(|field| tokens(field.value(bytes)).any(|t| t.eq_ignore_ascii_case(name)))
+        self.nominates && self.fields.nominate(bytes, name)
     }
 }
