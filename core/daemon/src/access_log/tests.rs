@@ -45,7 +45,7 @@ fn an_end_that_comes_while_lines_are_gathered_is_not_missed() {
             log.finish();
             ended.send(()).unwrap();
         });
-        end.recv_timeout(Duration::from_secs(60)).unwrap();
+        end.recv_timeout(Duration::from_mins(1)).unwrap();
         assert_eq!(fs::read(path).unwrap(), line(number));
     }
 }
