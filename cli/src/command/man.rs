@@ -11,6 +11,9 @@ use crate::args::{Args, ManArgs};
 use crate::report::{Exit, Explained, Failure};
 use crate::screen::Screen;
 
+#[cfg(test)]
+mod reference;
+
 /// Why the manual could not be written.
 #[derive(Debug, thiserror::Error)]
 enum ManError {
@@ -42,13 +45,19 @@ pub(super) fn run(args: &ManArgs, screen: &Screen) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     };
     fs::create_dir_all(dir).map_err(|error| ManError::Write(dir.clone(), error))?;
-    for subcommand in command.get_subcommands().filter(|c| c.get_name() != "help") {
-        let name = format!("lbctl-{}", subcommand.get_name());
-        write(dir, &name, &render(&name, subcommand.clone())?)?;
-    }
-    write(dir, "lbctl", &render("lbctl", command)?)?;
+    write_pages(dir, "lbctl", &command)?;
     screen.note(&format!("wrote the man pages to {}\n", dir.display()));
     Ok(Exit::Done)
+}
+
+/// One page for a command and one for each below it, named as git names its own.
+fn write_pages(dir: &Path, name: &str, command: &clap::Command) -> Result<(), ManError> {
+    write(dir, name, &render(name, command.clone())?)?;
+    let below = command.get_subcommands();
+    for command in below.filter(|c| c.get_name() != "help" && !c.is_hide_set()) {
+        write_pages(dir, &format!("{name}-{}", command.get_name()), command)?;
+    }
+    Ok(())
 }
 
 fn render(name: &str, command: clap::Command) -> Result<Vec<u8>, ManError> {
