@@ -4,6 +4,7 @@
 //! A document is parsed to a [`Config`], which may be contradictory; [`validate()`] makes it a
 //! [`ValidConfig`] or reports every [`Problem`] at once. [`read`] does both.
 
+pub mod api;
 pub mod config;
 mod nearest;
 pub mod parse;

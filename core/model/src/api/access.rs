@@ -1,0 +1,65 @@
+//! Who may do what.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::nearest::did_you_mean;
+use crate::value::InvalidValue;
+
+/// What somebody may do. Each role may also do what those before it may.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Read configuration, status, metrics and events.
+    View,
+    /// Enable, drain and disable servers.
+    Operate,
+    /// Change the configuration, confirm changes and roll them back.
+    Configure,
+    /// Decide who may do what, and read the audit.
+    Administer,
+}
+
+impl Role {
+    /// Every role, the one with the fewest rights first.
+    pub const ALL: [Self; 4] = [Self::View, Self::Operate, Self::Configure, Self::Administer];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Operate => "operate",
+            Self::Configure => "configure",
+            Self::Administer => "administer",
+        }
+    }
+
+    /// Whether somebody with this role may do what needs `needed`.
+    pub fn may(self, needed: Self) -> bool {
+        self >= needed
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let found = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str);
+            let mend = format!("{}{}", did_you_mean(text, names), names.join(", "));
+            InvalidValue::new(format!("`{text}` is not a role"), mend)
+        })
+    }
+}
