@@ -14,7 +14,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("core/control", &["lb-model", "lb-proxy"]),
     ("core/client", &["lb-model"]),
     ("core/provision", &["lb-model", "lb-client"]),
-    ("core/daemon", &["lb-model", "lb-proxy", "lb-control"]),
+    ("core/supervisor", &[]),
+    (
+        "core/daemon",
+        &["lb-model", "lb-proxy", "lb-control", "lb-supervisor"],
+    ),
     (
         "cli",
         &["lb-model", "lb-client", "lb-provision", "lb-daemon"],

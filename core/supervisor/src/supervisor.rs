@@ -1,0 +1,457 @@
+//! What the supervisor decides: when a worker is started, replaced, stopped and given up.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::message::{FromWorker, Place, ToWorker};
+use crate::notify::notify;
+use crate::sockets::Sockets;
+use crate::worker::{Phase, Program, Worker, WorkerEvent, WorkerId};
+
+/// How a supervisor runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The program of the worker: the file is read again for each upgrade.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Binds this many non-blocking sockets to one address and port.
+    pub bind: fn(SocketAddr, usize) -> io::Result<Vec<TcpListener>>,
+    /// How long a worker may take until it serves.
+    pub start_timeout: Duration,
+    /// How long a worker lets open requests finish. It is killed a little later.
+    pub drain_timeout: Duration,
+}
+
+/// How the worker, and the supervisor with it, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The exit code of the last worker that served; 1 when a signal ended it.
+    pub code: u8,
+}
+
+/// Why there is no supervisor.
+#[derive(Debug, thiserror::Error)]
+pub enum SuperviseError {
+    /// The first worker could not be started.
+    #[error("cannot start `{}`", program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The event loop or signals.
+    #[error("the supervisor cannot start")]
+    System(#[source] io::Error),
+}
+
+/// How long a worker may take to finish what changes its state before a successor starts.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a worker may take beyond the time that it was given.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A worker that served for so long did not fail for what it began with.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// The longest wait before a worker that keeps failing is started again.
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Supervises workers until a signal says stop. SIGTERM and SIGINT drain and, the second time, stop at
+/// once; SIGHUP takes the document again, SIGUSR1 opens log files again, SIGUSR2 upgrades.
+///
+/// # Errors
+/// It cannot start at all. A first worker that fails is no error: its exit code is the answer.
+pub fn supervise(options: Options) -> Result<Ended, SuperviseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(SuperviseError::System)?;
+    runtime.block_on(async {
+        let signals = Signals::new().map_err(SuperviseError::System)?;
+        let (sender, events) = mpsc::channel(64);
+        let mut supervisor = Supervisor::new(options, sender);
+        supervisor.start_first()?;
+        Ok(supervisor.run(signals, events).await)
+    })
+}
+
+struct Supervisor {
+    program: Program,
+    sockets: Sockets,
+    start_timeout: Duration,
+    drain_timeout: Duration,
+    workers: BTreeMap<WorkerId, Worker>,
+    /// When patience with a worker ends.
+    deadlines: BTreeMap<WorkerId, Instant>,
+    events: mpsc::Sender<(WorkerId, WorkerEvent)>,
+    next_id: u32,
+    has_served: bool,
+    stopping: bool,
+    restart_at: Option<Instant>,
+    failures: u32,
+    code: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Reload,
+    ReopenLogs,
+    Stop,
+    Upgrade,
+}
+
+impl Supervisor {
+    fn new(options: Options, events: mpsc::Sender<(WorkerId, WorkerEvent)>) -> Self {
+        let Options {
+            program,
+            args,
+            bind,
+            start_timeout,
+            drain_timeout,
+        } = options;
+        Self {
+            program: Program::new(program, args),
+            sockets: Sockets::new(bind),
+            start_timeout,
+            drain_timeout,
+            workers: BTreeMap::new(),
+            deadlines: BTreeMap::new(),
+            events,
+            next_id: 0,
+            has_served: false,
+            stopping: false,
+            restart_at: None,
+            failures: 0,
+            code: 1,
+        }
+    }
+
+    fn start_first(&mut self) -> Result<(), SuperviseError> {
+        let failed = |program, source| SuperviseError::Start { program, source };
+        self.program
+            .refresh()
+            .and_then(|()| self.start_worker())
+            .map_err(|error| failed(self.program.path.clone(), error))
+    }
+
+    async fn run(
+        mut self,
+        mut signals: Signals,
+        mut events: mpsc::Receiver<(WorkerId, WorkerEvent)>,
+    ) -> Ended {
+        while !(self.stopping && self.workers.is_empty()) {
+            let next = self
+                .deadlines
+                .values()
+                .copied()
+                .chain(self.restart_at)
+                .min();
+            let due = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(next.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some((id, event)) = events.recv() => self.happened(id, event),
+                order = signals.next() => self.ordered(order),
+                () = due => self.due(Instant::now()),
+            }
+        }
+        Ended { code: self.code }
+    }
+
+    fn start_worker(&mut self) -> io::Result<()> {
+        let id = WorkerId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
+        let worker = Worker::start(id, &self.program, &self.events)?;
+        self.workers.insert(id, worker);
+        self.deadlines
+            .insert(id, Instant::now() + self.start_timeout);
+        Ok(())
+    }
+
+    fn happened(&mut self, id: WorkerId, event: WorkerEvent) {
+        match event {
+            WorkerEvent::Said(message) => self.said(id, message),
+            WorkerEvent::LinkClosed => {
+                // Usually it has ended, and that is told next.
+                self.deadlines
+                    .entry(id)
+                    .or_insert_with(|| Instant::now() + GRACE);
+            }
+            WorkerEvent::Ended(status) => {
+                self.deadlines.remove(&id);
+                if let Some(worker) = self.workers.remove(&id) {
+                    self.ended(&worker, status);
+                }
+            }
+        }
+    }
+
+    fn said(&mut self, id: WorkerId, message: FromWorker) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        match message {
+            FromWorker::Listen { place, count } => match self.sockets.lend(&place, count) {
+                Ok(sockets) => {
+                    worker.tell_with(&ToWorker::Sockets, &sockets);
+                    worker.wanted.insert(place);
+                }
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or_default();
+                    worker.tell(&ToWorker::Refused { errno });
+                }
+            },
+            FromWorker::Release { place } => {
+                worker.wanted.remove(&place);
+                self.close_unwanted();
+            }
+            FromWorker::Ready => self.serves(id),
+            FromWorker::Upgrade => self.upgrade(),
+            FromWorker::HandedOver => {
+                if worker.phase == Phase::HandingOver {
+                    self.deadlines.remove(&id);
+                    self.start_successor();
+                }
+            }
+        }
+    }
+
+    /// A worker serves: those before it finish.
+    fn serves(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        if worker.phase != Phase::Starting || self.stopping {
+            return;
+        }
+        worker.phase = Phase::Serving;
+        self.deadlines.remove(&id);
+        self.has_served = true;
+        tracing::info!(process = worker.process, "a worker serves");
+        self.drain(|other| other != id);
+        self.close_unwanted();
+        notify("READY=1");
+    }
+
+    fn drain(&mut self, whom: impl Fn(WorkerId) -> bool) {
+        let deadline = Instant::now() + self.drain_timeout + GRACE;
+        for (id, worker) in &mut self.workers {
+            if whom(*id) && worker.phase != Phase::Draining {
+                worker.phase = Phase::Draining;
+                worker.tell(&ToWorker::Drain);
+                self.deadlines.insert(*id, deadline);
+            }
+        }
+    }
+
+    /// No connection may wait in a socket that nobody accepts from.
+    fn close_unwanted(&mut self) {
+        let workers = &self.workers;
+        let wants = |worker: &&Worker| worker.phase != Phase::Draining;
+        let wanted = |place: &Place| {
+            let mut alive = workers.values().filter(wants);
+            alive.any(|worker| worker.wanted.contains(place))
+        };
+        self.sockets.keep(wanted);
+    }
+
+    fn upgrade(&mut self) {
+        let busy = self.stopping || self.workers.values().any(|w| w.phase == Phase::Starting);
+        let serving = self
+            .workers
+            .iter_mut()
+            .find(|(_, w)| w.phase == Phase::Serving);
+        match serving {
+            Some((id, worker)) if !busy => {
+                worker.phase = Phase::HandingOver;
+                worker.tell(&ToWorker::HandOver);
+                self.deadlines
+                    .insert(*id, Instant::now() + HAND_OVER_WITHIN);
+            }
+            Some(_) | None => {
+                tracing::warn!("no upgrade: a worker is already starting or handing over");
+            }
+        }
+    }
+
+    fn start_successor(&mut self) {
+        if let Err(error) = self.program.refresh().and_then(|()| self.start_worker()) {
+            let program = self.program.path.display();
+            tracing::error!(%program, %error, "the upgrade failed: the new program does not start");
+            self.resume();
+        }
+    }
+
+    /// The worker that was to be replaced goes on.
+    fn resume(&mut self) {
+        for (id, worker) in &mut self.workers {
+            if worker.phase == Phase::HandingOver {
+                worker.phase = Phase::Serving;
+                worker.tell(&ToWorker::Resume);
+                self.deadlines.remove(id);
+            }
+        }
+    }
+
+    fn ended(&mut self, worker: &Worker, status: io::Result<ExitStatus>) {
+        let code = status.as_ref().ok().and_then(ExitStatus::code);
+        let shown = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let process = worker.process;
+        if !self.has_served || self.stopping {
+            self.code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+            self.stopping = true;
+            return;
+        }
+        match worker.phase {
+            Phase::Draining => tracing::info!(process, status = shown, "a worker has finished"),
+            Phase::Starting if self.has_predecessor() => {
+                tracing::error!(
+                    process,
+                    status = shown,
+                    "the upgrade failed: the old worker goes on"
+                );
+                self.resume();
+            }
+            Phase::Serving | Phase::HandingOver | Phase::Starting => {
+                tracing::error!(
+                    process,
+                    status = shown,
+                    "a worker ended unexpectedly; another starts"
+                );
+                let stable = worker.started.elapsed() >= STABLE;
+                self.failures = if stable {
+                    0
+                } else {
+                    self.failures.saturating_add(1)
+                };
+                if !self
+                    .workers
+                    .values()
+                    .any(|worker| worker.phase == Phase::Starting)
+                {
+                    self.restart_at = Some(Instant::now() + restart_pause(self.failures));
+                }
+            }
+        }
+    }
+
+    fn has_predecessor(&self) -> bool {
+        self.workers
+            .values()
+            .any(|worker| worker.phase == Phase::HandingOver)
+    }
+
+    /// What has become due.
+    fn due(&mut self, now: Instant) {
+        if self.restart_at.is_some_and(|at| at <= now) {
+            self.restart_at = None;
+            if let Err(error) = self.start_worker() {
+                tracing::error!(%error, "a worker cannot be started");
+                self.failures = self.failures.saturating_add(1);
+                self.restart_at = Some(now + restart_pause(self.failures));
+            }
+        }
+        let late = self.deadlines.extract_if(.., |_, at| *at <= now);
+        for (id, _) in late.collect::<Vec<_>>() {
+            let Some(worker) = self.workers.get(&id) else {
+                continue;
+            };
+            if worker.phase == Phase::HandingOver && !self.stopping {
+                tracing::error!(
+                    process = worker.process,
+                    "no upgrade: the worker does not hand over"
+                );
+                self.resume();
+            } else {
+                tracing::warn!(
+                    process = worker.process,
+                    "a worker is killed: its time is over"
+                );
+                worker.kill();
+            }
+        }
+    }
+
+    fn tell_all(&self, message: &ToWorker) {
+        for worker in self.workers.values() {
+            worker.tell(message);
+        }
+    }
+
+    fn ordered(&mut self, order: Order) {
+        match order {
+            Order::Reload => {
+                let serving = self.workers.values().find(|w| w.phase == Phase::Serving);
+                if let Some(worker) = serving {
+                    worker.tell(&ToWorker::Reload);
+                }
+            }
+            Order::ReopenLogs => self.tell_all(&ToWorker::ReopenLogs),
+            Order::Upgrade => self.upgrade(),
+            Order::Stop if self.stopping => {
+                self.tell_all(&ToWorker::Stop);
+                let deadline = Instant::now() + GRACE;
+                self.deadlines = self.workers.keys().map(|id| (*id, deadline)).collect();
+            }
+            Order::Stop => {
+                notify("STOPPING=1");
+                self.stopping = true;
+                self.restart_at = None;
+                self.drain(|_| true);
+            }
+        }
+    }
+}
+
+/// A worker that crashed once is back at once; one that keeps failing must not take the machine.
+fn restart_pause(failures: u32) -> Duration {
+    let pause = Duration::from_millis(50).saturating_mul(1 << failures.min(10));
+    if failures <= 1 {
+        Duration::ZERO
+    } else {
+        pause.min(RESTART_PAUSE_MAX)
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.hangup.recv() => Order::Reload,
+            _ = self.interrupt.recv() => Order::Stop,
+            _ = self.terminate.recv() => Order::Stop,
+            _ = self.user1.recv() => Order::ReopenLogs,
+            _ = self.user2.recv() => Order::Upgrade,
+        }
+    }
+}
