@@ -39,8 +39,10 @@ pub use virtual_service::{
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What clients connect to, by name.
+    #[schemars(extend("x-effect-added" = "rebind", "x-effect-removed" = "rebind", "x-needs" = ["pools"]))]
     pub virtual_services: BTreeMap<Name, VirtualService>,
     /// The groups of servers that traffic goes to, by name.
+    #[schemars(extend("x-effect-removed" = "drain"))]
     pub pools: BTreeMap<Name, Pool>,
     /// What the whole balancer may use.
     pub limits: Limits,

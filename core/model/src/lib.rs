@@ -6,8 +6,10 @@
 
 pub mod api;
 pub mod config;
+pub mod edit;
 mod nearest;
 pub mod parse;
+pub mod plan;
 pub mod print;
 pub mod problem;
 pub mod schema;
@@ -18,7 +20,9 @@ pub mod value;
 mod tests;
 
 pub use config::Config;
+pub use edit::edit;
 pub use parse::{Format, parse};
+pub use plan::Plan;
 pub use print::to_toml;
 pub use problem::Problem;
 pub use validate::{ValidConfig, validate};

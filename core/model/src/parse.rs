@@ -3,9 +3,11 @@
 
 use std::path::Path as FilePath;
 
+use serde_json::Value;
+
 use crate::config::Config;
 use crate::problem::{Code, Path, Problem};
-use crate::schema;
+use crate::schema::{self, Shape};
 
 mod check;
 mod duplicate;
@@ -54,6 +56,21 @@ pub fn parse(text: &str, format: Format) -> Result<Config, Vec<Problem>> {
         Some(config) if draft.findings.is_empty() => Ok(config),
         Some(_) | None => Err(draft.findings.into_problems(text)),
     }
+}
+
+/// Everything that is wrong with a part of a document, whose place is given.
+pub(crate) fn check_value(value: &Value, shape: &Shape, place: &Path) -> Vec<Problem> {
+    let text = value.to_string();
+    let mut findings = Findings::default();
+    let root = json::read(&text, &mut findings);
+    check::check(&text, &root, shape, false, &mut findings);
+    let problems = findings.into_problems(&text).into_iter();
+    let placed = |problem: Problem| Problem {
+        path: place.join(&problem.path),
+        position: None,
+        ..problem
+    };
+    problems.map(placed).collect()
 }
 
 /// A document as far as it could be read.

@@ -8,9 +8,11 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 mod code;
+mod path;
 mod render;
 
 pub use code::Code;
+pub use path::InvalidPath;
 pub use render::{render, render_ansi};
 
 /// The most characters of a message or help text; longer ones are cut. Values that an operator
@@ -124,6 +126,12 @@ impl Path {
         self.step(Step::Index(index))
     }
 
+    /// The place that lies at `below`, seen from this one.
+    #[must_use]
+    pub fn join(&self, below: &Self) -> Self {
+        Self([&self.0[..], &below.0].concat())
+    }
+
     /// The steps from the root of the document.
     pub fn steps(&self) -> &[Step] {
         &self.0
@@ -191,7 +199,8 @@ impl fmt::Display for Key<'_> {
     }
 }
 
-fn printable(text: &str) -> String {
+/// The text with control characters made visible, and bounded.
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(TEXT_CHARS_MAX));
     for (i, c) in text.chars().enumerate() {
         if i == TEXT_CHARS_MAX {

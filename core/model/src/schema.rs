@@ -7,15 +7,21 @@ use serde_json::Value;
 
 use crate::config::Config;
 
+mod effect;
 mod leaf;
+mod noun;
 mod reference;
 mod shape;
+mod spot;
 
+pub use effect::{Effect, Effects};
 pub use leaf::{Leaf, leaves};
+pub use noun::{Noun, noun, nouns};
 #[cfg(test)]
 pub(crate) use reference::EXAMPLE;
 pub use reference::reference;
 pub use shape::{Choice, Field, Kind, Shape};
+pub(crate) use spot::Spot;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let mut schema = schemars::schema_for!(Config).to_value();

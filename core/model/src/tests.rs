@@ -2,7 +2,9 @@
 
 mod any;
 mod bad;
+mod edit;
 mod golden;
 mod good;
+mod plan;
 mod property;
 mod reference;

@@ -17,6 +17,7 @@ pub struct Pool {
     #[schemars(length(max = 256))]
     pub description: Option<String>,
     /// The servers, by name.
+    #[schemars(extend("x-effect-removed" = "drain"))]
     pub servers: BTreeMap<Name, Server>,
     /// How a server is chosen for a client that has none yet.
     pub balance: Balance,
@@ -57,6 +58,7 @@ pub struct Pool {
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// Where the server is reached.
+    #[schemars(extend("x-effect" = "drain"))]
     pub address: ServerAddress,
     /// The share of traffic the server gets, relative to the others; 0 gives it no new clients.
     #[serde(default)]
@@ -80,6 +82,7 @@ pub enum ServerState {
     /// It keeps the clients it has and gets no new ones.
     Draining,
     /// It gets no traffic; what is in progress may finish.
+    #[schemars(extend("x-effect" = "drain"))]
     Disabled,
 }
 

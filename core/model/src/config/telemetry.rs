@@ -14,6 +14,7 @@ pub struct Telemetry {
     /// Where Prometheus metrics are served, at `/metrics`; when absent, nowhere. They are not
     /// protected, so keep this on a loopback or management address.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-effect" = "rebind"))]
     pub metrics_address: Option<ListenAddress>,
     /// One line for each request and TCP connection; when absent, none.
     #[serde(skip_serializing_if = "Option::is_none")]

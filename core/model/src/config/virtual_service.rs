@@ -15,12 +15,15 @@ pub struct VirtualService {
     #[schemars(length(max = 256))]
     pub description: Option<String>,
     /// Whether clients can connect.
+    #[schemars(extend("x-effect" = "rebind"))]
     #[serde(default = "yes")]
     pub enabled: bool,
     /// Where clients connect to.
+    #[schemars(extend("x-effect" = "rebind"))]
     pub address: ListenAddress,
     /// What clients speak.
     #[serde(default)]
+    #[schemars(extend("x-effect" = "drain"))]
     pub protocol: Protocol,
     /// The pool for traffic that no rule decides on; when absent, such traffic is refused (HTTP: 404).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use super::Severity;
 macro_rules! codes {
     ($($code:literal $name:ident: $meaning:literal,)*) => {
         /// What kind of problem it is. Codes from E00 are about the text, E01 about single values,
-        /// E02 and W02 about values that do not fit together.
+        /// E02 and W02 about values that do not fit together, E03 about changes of single objects.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $(#[doc = $meaning] $name,)*
@@ -65,6 +65,9 @@ codes! {
     "E0215" CloseFalse: "`close = false` says nothing.",
     "E0216" SorryPoolIsPool: "The sorry pool of a virtual service is the pool that it stands in for.",
     "E0217" NotAFileName: "The access log has no usable file name.",
+    "E0301" UnknownObject: "An object is named that does not exist.",
+    "E0302" OtherName: "An object is given another name than it has.",
+    "E0303" NoOrder: "An object without a place among others is moved.",
     "W0201" NeverMatches: "A rule can never match, as an earlier one decides on all of its requests.",
     "W0202" UnusedPool: "A pool is used by no virtual service.",
     "W0203" ServerTwice: "A pool has two servers with the same address.",

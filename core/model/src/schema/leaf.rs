@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Choice, Field, Kind, Shape, shape};
+use super::{Choice, Effects, Field, Kind, Shape, shape};
 
 /// A place of the document that holds a value. In its path `*` stands for a name that the operator
 /// chooses and `[]` for an element of a list.
@@ -120,6 +120,8 @@ fn collect_choices(shape: &Shape, choices: &[Choice], place: Place<'_>, leaves: 
             required: false,
             default: None,
             shape: payload.clone(),
+            effects: Effects::default(),
+            needs: Vec::new(),
         };
         let path = place.below(&choice.name);
         collect(

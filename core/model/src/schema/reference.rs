@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use serde_json::Value;
 
-use super::{Choice, Field, Kind, Shape, shape};
+use super::{Choice, Effect, Effects, Field, Kind, Shape, shape};
 use crate::print::on_one_line;
 use crate::problem::Code;
 use crate::value::text_schemas;
@@ -24,6 +24,10 @@ rules of a virtual service are a list, as their order counts. A key that is left
 What has no default is off or unlimited unless its description says otherwise; `{}` stands for a table
 in which every key has its default. `lbctl validate FILE` tells everything that is wrong with a
 document at once, with the line, what is allowed and what to do.
+
+A change is live unless its key says otherwise: the next request or connection sees it, and nothing is
+closed. With `drain`, what uses it finishes and nothing new uses it; with `rebind`, a socket is opened
+or closed, and connections that were accepted on it finish.
 
 A complete example:
 
@@ -135,6 +139,8 @@ impl Page {
             required,
             default,
             shape,
+            effects,
+            needs: _,
         } in fields
         {
             let default = match default {
@@ -142,7 +148,7 @@ impl Page {
                 None if *required => "**required**".to_owned(),
                 None => String::new(),
             };
-            let (value, meaning) = (cell(&value(shape)), cell(description));
+            let (value, meaning) = (cell(&value(shape)), cell(description) + &effect(*effects));
             writeln!(
                 self.out,
                 "| `{name}` | {value} | {} | {meaning} |",
@@ -158,13 +164,19 @@ impl Page {
             name,
             description,
             payload,
+            effect: changed,
         } in choices
         {
             let choice = match payload {
                 None => format!("`\"{name}\"`"),
                 Some(payload) => format!("`{{ {name} = … }}` with {}", value(payload)),
             };
-            writeln!(self.out, "| {} | {} |", cell(&choice), cell(description))?;
+            let changed = Effects {
+                changed: *changed,
+                ..Effects::default()
+            };
+            let meaning = cell(description) + &effect(changed);
+            writeln!(self.out, "| {} | {meaning} |", cell(&choice))?;
         }
         writeln!(self.out)
     }
@@ -244,6 +256,22 @@ fn value(shape: &Shape) -> String {
             shape.type_name().to_owned()
         }
     }
+}
+
+/// What a change does, when it is not live.
+fn effect(effects: Effects) -> String {
+    let Effects {
+        changed,
+        added,
+        removed,
+    } = effects;
+    let says = |what: &str, effect: Option<Effect>| effect.map(|e| format!(" *{what}: {e}.*"));
+    let all = [
+        says("Changing it", changed),
+        says("Adding one", added),
+        says("Removing one", removed),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// `lb-listen-address` as `listen address`.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::effect::{Effect, Effects};
+
 /// What a value of the document may be.
 #[derive(Clone, Debug)]
 pub struct Shape {
@@ -14,6 +16,8 @@ pub struct Shape {
     pub description: String,
     /// Which values it has.
     pub kind: Kind,
+    /// Whether values are never shown again once they were given.
+    pub secret: bool,
 }
 
 /// The kinds of value.
@@ -85,6 +89,10 @@ pub struct Field {
     pub default: Option<Value>,
     /// What it holds.
     pub shape: Arc<Shape>,
+    /// What a change of it does to traffic, where the schema says so.
+    pub effects: Effects,
+    /// The keys of the same table whose objects this one names, so that they must be there first.
+    pub needs: Vec<String>,
 }
 
 /// One of several.
@@ -96,11 +104,13 @@ pub struct Choice {
     pub description: String,
     /// What comes with it; nothing when the word alone is the value.
     pub payload: Option<Arc<Shape>>,
+    /// What changing to it does to traffic, when that is not what any other change of the key does.
+    pub effect: Option<Effect>,
 }
 
 impl Shape {
     /// The shape that a JSON Schema of ours describes. Schemas are trees: no type holds itself.
-    pub(super) fn of_schema(schema: &Value) -> Self {
+    pub(crate) fn of_schema(schema: &Value) -> Self {
         Reader {
             definitions: &schema["$defs"],
         }
@@ -114,6 +124,31 @@ impl Shape {
         } else {
             &[]
         }
+    }
+
+    /// The shape of the objects in it: those of a map by name, or of a list whose elements have names.
+    pub fn objects(&self) -> Option<&Arc<Self>> {
+        match &self.kind {
+            Kind::Map { keys, values } if keys == "lb-name" => {
+                matches!(values.kind, Kind::Table(_)).then_some(values)
+            }
+            Kind::List { items, .. } => items.is_named().then_some(items),
+            Kind::Boolean
+            | Kind::Choice(_)
+            | Kind::Integer { .. }
+            | Kind::IntegerOrText { .. }
+            | Kind::Map { .. }
+            | Kind::Table(_)
+            | Kind::Text { .. }
+            | Kind::Unknown => None,
+        }
+    }
+
+    /// Whether a value of this shape is a table that must have a name in it.
+    fn is_named(&self) -> bool {
+        let names = |shape: &Self| matches!(&shape.kind, Kind::Text { format, .. } if format.as_deref() == Some("lb-name"));
+        let is_name = |field: &Field| field.name == "name" && field.required && names(&field.shape);
+        matches!(&self.kind, Kind::Table(fields) if fields.iter().any(is_name))
     }
 
     /// Whether a value of this shape fits on one line: no table and no list of tables.
@@ -142,6 +177,7 @@ impl Reader<'_> {
             let shape = self.shape(&self.definitions[name]);
             return Shape {
                 name: Some(name.to_owned()),
+                secret: shape.secret || is_secret(schema),
                 ..shape
             };
         }
@@ -149,6 +185,7 @@ impl Reader<'_> {
             name: None,
             description: text(&schema["description"]),
             kind: self.kind(schema),
+            secret: is_secret(schema),
         }
     }
 
@@ -201,6 +238,8 @@ impl Reader<'_> {
                     .filter(|value| !value.is_null())
                     .cloned(),
                 shape: Arc::new(self.shape(schema)),
+                effects: Effects::of_schema(schema),
+                needs: texts(&schema["x-needs"]),
             };
             return Kind::Table(properties.iter().map(field).collect());
         }
@@ -218,11 +257,13 @@ impl Reader<'_> {
     fn choice(&self, choices: &[Value]) -> Kind {
         let choice = |schema: &Value| {
             let description = text(&schema["description"]);
+            let effect = Effect::of_schema(&schema["x-effect"]);
             if let Some(name) = schema["const"].as_str() {
                 return Some(Choice {
                     name: name.to_owned(),
                     description,
                     payload: None,
+                    effect,
                 });
             }
             let (name, payload) = schema["properties"].as_object()?.iter().next()?;
@@ -231,6 +272,7 @@ impl Reader<'_> {
                 name: name.clone(),
                 description,
                 payload,
+                effect,
             })
         };
         let choices: Option<Vec<_>> = choices.iter().map(choice).collect();
@@ -240,6 +282,15 @@ impl Reader<'_> {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let values = value.as_array().map_or(&[][..], Vec::as_slice);
+    values.iter().map(text).collect()
+}
+
+fn is_secret(schema: &Value) -> bool {
+    schema["writeOnly"] == true
 }
 
 fn length(value: &Value, otherwise: usize) -> usize {

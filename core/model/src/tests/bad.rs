@@ -37,12 +37,15 @@ fn every_mistake_of_a_bad_document_is_told_at_once_with_its_place_and_mend() {
             &render(&problems, name, Some(&text)),
         );
     }
-    // Those left are too large for a file here, or must never happen.
+    // Those left are too large for a file here, or about changes, or must never happen.
     let elsewhere = [
         Code::TooLarge,
         Code::TooDeep,
         Code::TooManyProblems,
         Code::Unreadable,
+        Code::UnknownObject,
+        Code::OtherName,
+        Code::NoOrder,
     ]
     .into();
     let all: BTreeSet<Code> = Code::ALL.iter().copied().collect();
