@@ -1,0 +1,69 @@
+//! What the control plane needs of the data plane.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use lb_model::ValidConfig;
+use lb_model::value::Name;
+
+/// A data plane whose configuration can be replaced while it serves.
+pub trait Engine: Send + Sync + 'static {
+    /// A configuration that is ready to serve. Dropping it leaves everything as it was.
+    type Prepared: Send;
+
+    /// Does everything that can fail, such as binding an address. What is served does not change.
+    ///
+    /// # Errors
+    /// What this machine cannot do; nothing of it is left.
+    fn prepare(&self, config: &Arc<ValidConfig>) -> Result<Self::Prepared, EngineError>;
+
+    /// Serves what was prepared, from now on. It cannot fail.
+    fn commit(&self, prepared: Self::Prepared);
+
+    /// Tells for every server whether it is up; events come from the differences.
+    fn servers(&self, tell: &mut dyn FnMut(ServerHealth<'_>));
+}
+
+/// How a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerHealth<'a> {
+    /// Its pool.
+    pub pool: &'a Name,
+    /// Its name.
+    pub server: &'a Name,
+    /// Whether its health check lets it have traffic.
+    pub is_up: bool,
+}
+
+/// Why the engine cannot serve a document that is right in itself.
+#[derive(Debug)]
+pub struct EngineError {
+    reason: Box<dyn Error + Send + Sync>,
+    help: Option<String>,
+}
+
+impl EngineError {
+    /// An error with its mend, if there is one.
+    pub fn new(reason: impl Into<Box<dyn Error + Send + Sync>>, help: Option<String>) -> Self {
+        let reason = reason.into();
+        Self { reason, help }
+    }
+
+    /// What to do, when there is something.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl Error for EngineError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.reason.source()
+    }
+}

@@ -1,0 +1,29 @@
+//! The control plane: numbered revisions of the document, who may make them, and what was done.
+//!
+//! A [`Controller`] is the only way to change a running balancer. It takes a [`Proposal`], checks it
+//! against the revision in force, stores it durably and has the [`Engine`] serve it, or refuses it
+//! and changes nothing. It serves no traffic, and stopping it stops none.
+
+mod caller;
+mod change;
+mod clock;
+mod controller;
+mod digest;
+mod disk;
+mod engine;
+mod event;
+mod object;
+mod proposal;
+mod record;
+mod store;
+
+pub use caller::{Caller, Scope, ScopeError};
+pub use clock::{Clock, now};
+pub use controller::{CONFIRM_MAX, Controller, Current, Options, StartError, Starting};
+pub use digest::{Digest, DigestError};
+pub use engine::{Engine, EngineError, ServerHealth};
+pub use event::{Event, EventKind, Subscription};
+pub use object::{Etag, Guard, Noun, Object, ObjectError};
+pub use proposal::{Applied, Change, EditFn, Planned, Proposal, Refused};
+pub use record::RevisionRecord;
+pub use store::{Damage, Retention, StoreError};
