@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 
 use lb_model::api::Role;
+use lb_model::edit::ObjectPath;
+use lb_model::plan::{Action, Change, Plan};
+use lb_model::problem::Step;
+use lb_model::schema::noun;
 use lb_model::value::Name;
 use serde::{Deserialize, Serialize};
-
-use crate::Object;
-use crate::change::{ChangedObject, Extent};
-use crate::object::Noun;
+use serde_json::Value;
 
 /// Who wants something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// A user of the machine, or the user that a token belongs to with the name of the token.
+    /// A user of the machine, or the name of a token.
     pub name: String,
     /// What the caller may do.
     pub role: Role,
@@ -26,13 +27,13 @@ pub struct Caller {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
-    /// Only objects of these kinds.
+    /// Only objects of these kinds, such as `server`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nouns: Option<BTreeSet<Noun>>,
-    /// Only these virtual services and their rules.
+    pub nouns: Option<BTreeSet<String>>,
+    /// Only these virtual services and what they hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_services: Option<BTreeSet<Name>>,
-    /// Only these pools and their servers.
+    /// Only these pools and what they hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<BTreeSet<Name>>,
 }
@@ -41,7 +42,7 @@ pub struct Scope {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
     /// The role has not the right.
-    #[error("`{caller}` has the role `{role}`; changing `{object}` needs `{needed}`")]
+    #[error("`{caller}` has the role `{role}`; changing {place} needs `{needed}`")]
     Role {
         /// Who.
         caller: String,
@@ -49,16 +50,16 @@ pub enum ScopeError {
         role: Role,
         /// The role that may.
         needed: Role,
-        /// The object.
-        object: Object,
+        /// What would be changed.
+        place: String,
     },
     /// It is out of scope.
-    #[error("`{object}` is not in the scope of `{caller}`")]
+    #[error("{place} is not in the scope of `{caller}`")]
     Scope {
         /// Who.
         caller: String,
-        /// The object.
-        object: Object,
+        /// What would be changed.
+        place: String,
     },
 }
 
@@ -73,76 +74,129 @@ impl Caller {
     }
 
     /// Whether the caller may make all of these changes.
-    pub(crate) fn may_change(&self, changed: &[ChangedObject]) -> Result<(), ScopeError> {
-        changed.iter().try_for_each(|change| {
-            let ChangedObject { object, extent, .. } = change;
-            let needed = match extent {
-                Extent::ServerState => Role::Operate,
-                Extent::Any => Role::Configure,
+    pub(crate) fn may_make(&self, plan: &Plan) -> Result<(), ScopeError> {
+        plan.changes.iter().try_for_each(|change| {
+            let caller = self.name.clone();
+            let place = || format!("`{}`", change.path);
+            let needed = if is_server_state(change) {
+                Role::Operate
+            } else {
+                Role::Configure
             };
-            let (caller, object) = (self.name.clone(), object.clone());
             if !self.role.may(needed) {
-                let role = self.role;
                 return Err(ScopeError::Role {
                     caller,
-                    role,
+                    role: self.role,
                     needed,
-                    object,
+                    place: place(),
                 });
             }
-            if !self.scope.covers(&object) {
-                return Err(ScopeError::Scope { caller, object });
+            if !self.scope.covers_change(change) {
+                let place = place();
+                return Err(ScopeError::Scope { caller, place });
             }
             Ok(())
         })
     }
 }
 
+/// Whether nothing is changed but whether a server gets traffic.
+fn is_server_state(change: &Change) -> bool {
+    let object = object_of(change);
+    change.action == Action::Change
+        && object.is_some_and(|object| object.noun().singular == "server")
+        && matches!(change.path.steps(), [.., Step::Key(field)] if **field == *"state")
+}
+
+fn object_of(change: &Change) -> Option<ObjectPath> {
+    let path = change.object();
+    let steps = path.steps().iter().map(|step| match step {
+        Step::Key(key) => key.to_string(),
+        Step::Index(index) => index.to_string(),
+    });
+    steps.collect::<Vec<_>>().join("/").parse().ok()
+}
+
 impl Scope {
     /// Whether the object is in it.
-    pub fn covers(&self, object: &Object) -> bool {
+    pub fn covers(&self, object: &ObjectPath) -> bool {
         let Self {
-            nouns,
+            nouns: _,
             virtual_services,
             pools,
         } = self;
-        let of_kind = nouns
-            .as_ref()
-            .is_none_or(|nouns| nouns.contains(&object.noun()));
         let selects = virtual_services.is_some() || pools.is_some();
-        let names = |names: &Option<BTreeSet<Name>>, name| match names {
-            Some(names) => names.contains(name),
-            None => !selects,
+        let mut top = object.clone();
+        while let Some(holder) = top.holder() {
+            top = holder;
+        }
+        let selected = match top.noun().singular {
+            "virtual_service" => virtual_services,
+            "pool" => pools,
+            // What is neither cannot be selected.
+            _ => &None,
         };
-        of_kind
-            && match object {
-                Object::VirtualService(name) | Object::Rule(name, _) => {
-                    names(virtual_services, name)
-                }
-                Object::Pool(name) | Object::Server(name, _) => names(pools, name),
-                Object::Limits | Object::Telemetry => !selects,
-            }
+        let in_selection = match (selected, top.names().first()) {
+            (Some(names), Some(name)) => names.contains(name),
+            (_, _) => !selects,
+        };
+        in_selection && self.has_noun(object.noun().singular)
+    }
+
+    fn has_noun(&self, singular: &str) -> bool {
+        self.nouns
+            .as_ref()
+            .is_none_or(|nouns| nouns.contains(singular))
+    }
+
+    /// What belongs to no object is only for those whom nothing restricts.
+    fn covers_change(&self, change: &Change) -> bool {
+        let Some(object) = object_of(change) else {
+            return *self == Self::default();
+        };
+        let values = [&change.before, &change.after];
+        let whole = matches!(change.action, Action::Add | Action::Remove);
+        let holds = |noun: &str| {
+            let mut values = values.iter().filter_map(|value| value.as_ref()?.get(noun));
+            values.any(|held| match held {
+                Value::Object(objects) => !objects.is_empty(),
+                Value::Array(objects) => !objects.is_empty(),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+            })
+        };
+        // Whoever may only change pools must not bring servers in with one.
+        let mut held = object
+            .noun()
+            .held()
+            .filter(|noun| whole && holds(noun.plural));
+        self.covers(&object) && held.all(|noun| self.has_noun(noun.singular))
+    }
+
+    /// The kinds of object in it that no document has.
+    pub fn unknown_nouns(&self) -> impl Iterator<Item = &str> {
+        let nouns = self.nouns.iter().flatten().map(String::as_str);
+        nouns.filter(|singular| noun(singular).is_none_or(|noun| noun.singular != *singular))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use lb_model::{Config, Format, read};
+
     use super::*;
 
     fn scope(json: &str) -> Scope {
         serde_json::from_str(json).unwrap()
     }
 
-    fn covers(scope: &Scope, path: &str) -> bool {
-        scope.covers(&path.parse().unwrap())
-    }
-
     #[test]
     fn a_scope_covers_what_it_names_and_nothing_beside_it() {
-        let all = Scope::default();
-        let pool = scope(r#"{ "pools": ["web"] }"#);
-        let servers = scope(r#"{ "nouns": ["server"], "pools": ["web"] }"#);
-        let services = scope(r#"{ "nouns": ["virtual_service", "rule"] }"#);
+        let scopes = [
+            Scope::default(),
+            scope(r#"{ "pools": ["web"] }"#),
+            scope(r#"{ "nouns": ["server"], "pools": ["web"] }"#),
+            scope(r#"{ "nouns": ["virtual_service", "rule"] }"#),
+        ];
         for (path, expected) in [
             ("pools/web", [true, true, false, false]),
             ("pools/web/servers/a", [true, true, true, false]),
@@ -152,8 +206,64 @@ mod tests {
             ("limits", [true, false, false, false]),
             ("telemetry", [true, false, false, false]),
         ] {
-            let found = [&all, &pool, &servers, &services].map(|scope| covers(scope, path));
+            let found = scopes
+                .each_ref()
+                .map(|scope| scope.covers(&path.parse().unwrap()));
             assert_eq!(found, expected, "{path}");
         }
+        assert_eq!(
+            scope(r#"{ "nouns": ["servers", "pool"] }"#)
+                .unknown_nouns()
+                .count(),
+            1
+        );
+    }
+
+    fn document(pools: &str) -> Config {
+        let text = format!(
+            r#"{{ "virtual_services": {{ "shop": {{ "address": "127.0.0.1:80", "pool": "web" }} }},
+                "pools": {{ {pools} }} }}"#
+        );
+        read(&text, Format::Json).unwrap().config().clone()
+    }
+
+    #[test]
+    fn a_role_and_a_scope_allow_what_they_say_also_in_a_whole_document() {
+        let web = |fields: &str| {
+            format!(r#""web": {{ "servers": {{ "a": {{ "address": "10.0.0.1:80"{fields} }} }} }}"#)
+        };
+        let before = document(&web(""));
+        let may = |role, scope: &str, pools: &str| {
+            let caller = Caller {
+                name: "ci".to_owned(),
+                role,
+                scope: self::scope(scope),
+            };
+            caller
+                .may_make(&Plan::between(&before, &document(pools)))
+                .is_ok()
+        };
+        let drained = web(r#", "state": "draining""#);
+        assert!(may(Role::Operate, "{}", &drained));
+        assert!(!may(Role::View, "{}", &drained));
+        assert!(!may(Role::Operate, r#"{ "pools": ["api"] }"#, &drained));
+        let both = web(r#", "state": "draining", "weight": 3"#);
+        assert!(!may(Role::Operate, "{}", &both));
+        assert!(may(Role::Configure, r#"{ "pools": ["web"] }"#, &both));
+        let added = format!(
+            r#"{}, "api": {{ "servers": {{ "b": {{ "address": "10.0.0.2:80" }} }} }}"#,
+            web("")
+        );
+        assert!(may(Role::Configure, "{}", &added));
+        assert!(!may(Role::Configure, r#"{ "pools": ["web"] }"#, &added));
+        assert!(
+            !may(Role::Configure, r#"{ "nouns": ["pool"] }"#, &added),
+            "a server comes with it"
+        );
+        assert!(may(
+            Role::Configure,
+            r#"{ "nouns": ["pool", "server"] }"#,
+            &added
+        ));
     }
 }

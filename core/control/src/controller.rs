@@ -11,14 +11,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lb_model::api::{Revision, Source};
+use lb_model::edit::{Edit, edit};
+use lb_model::plan::Plan;
 use lb_model::{Config, ValidConfig, validate};
 
 use crate::disk::{Disk, Machine};
 use crate::event::Events;
 use crate::store::{Retention, Store};
 use crate::{
-    Applied, Caller, Change, Clock, EditFn, Engine, Planned, Proposal, Refused, RevisionRecord,
-    StoreError, Subscription,
+    Applied, Caller, Change, Clock, Engine, Planned, Proposal, Refused, RevisionRecord, StoreError,
+    Subscription,
 };
 
 mod judge;
@@ -80,7 +82,7 @@ pub struct Options {
 /// What is wanted, as far as it can be said before it is its turn.
 pub(crate) enum Wanted {
     Document(Arc<ValidConfig>),
-    Edit(EditFn),
+    Edits(Vec<Edit>),
 }
 
 impl Options {
@@ -120,20 +122,20 @@ impl<E: Engine> Controller<E> {
     /// What a proposal would do, without doing it. Whether this machine can carry it out is only
     /// known when it does.
     pub fn plan(&self, proposal: &Proposal) -> Result<Planned, Refused> {
-        let wanted = match &proposal.change {
-            Change::Edit(edit) => {
-                let config = edit(self.current().config.config()).map_err(Refused::Invalid)?;
+        let current = self.current();
+        judge::still_true(proposal, &current)?;
+        let after = match &proposal.change {
+            Change::Edits(edits) => {
+                let config = edit(current.config.config(), edits).map_err(Refused::Invalid)?;
                 self.document(config)?
             }
             Change::Document(config) => self.document(config.clone())?,
             Change::Rollback(number) => self.shared.document(*number)?,
         };
-        let current = self.current();
-        judge::still_true(proposal.parent, &proposal.guards, &current)?;
         Ok(Planned {
             parent: current.number,
-            before: Arc::clone(&current.config),
-            after: wanted,
+            plan: Plan::between(current.config.config(), after.config()),
+            warnings: after.warnings().to_vec(),
         })
     }
 
@@ -199,7 +201,7 @@ impl<E: Engine> Controller<E> {
         let change = std::mem::replace(&mut proposal.change, Change::Rollback(0));
         let wanted = match change {
             Change::Document(config) => Wanted::Document(self.document(config)?),
-            Change::Edit(edit) => Wanted::Edit(edit),
+            Change::Edits(edits) => Wanted::Edits(edits),
             Change::Rollback(number) => {
                 let comment = || format!("back to revision {number}");
                 proposal.comment.get_or_insert_with(comment);

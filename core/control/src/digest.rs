@@ -30,13 +30,6 @@ impl Digest {
         }
         Self(hash.finalize().into())
     }
-
-    /// Its first bytes as text: enough to tell versions of one object apart.
-    pub(crate) fn short(&self) -> String {
-        let mut text = self.to_string();
-        text.truncate(32);
-        text
-    }
 }
 
 /// In constant time: whoever guesses a secret learns nothing of how close the guess was.

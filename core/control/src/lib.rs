@@ -5,14 +5,13 @@
 //! and changes nothing. It serves no traffic, and stopping it stops none.
 
 mod caller;
-mod change;
 mod clock;
 mod controller;
 mod digest;
 mod disk;
 mod engine;
+mod etag;
 mod event;
-mod object;
 mod proposal;
 mod record;
 mod store;
@@ -22,8 +21,8 @@ pub use clock::{Clock, now};
 pub use controller::{CONFIRM_MAX, Controller, Current, Options, StartError, Starting};
 pub use digest::{Digest, DigestError};
 pub use engine::{Engine, EngineError, ServerHealth};
+pub use etag::{Etag, EtagError};
 pub use event::{Event, EventKind, Subscription};
-pub use object::{Etag, Guard, Noun, Object, ObjectError};
-pub use proposal::{Applied, Change, EditFn, Planned, Proposal, Refused};
+pub use proposal::{Applied, Change, Planned, Proposal, Refused};
 pub use record::RevisionRecord;
 pub use store::{Damage, Retention, StoreError};

@@ -1,17 +1,14 @@
 //! What somebody wants to change, and what became of it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lb_model::api::{Revision, Source, Timestamp};
-use lb_model::{Config, Problem, ValidConfig};
+use lb_model::edit::{Edit, ObjectPath};
+use lb_model::plan::Plan;
+use lb_model::{Config, Problem};
 
-use crate::{Caller, EngineError, Etag, Guard, Object, ScopeError, StoreError};
-
-/// Makes the next document from the one in force, or says what is wrong with what it was to do. It
-/// may be called again on another document, when one that was stored together with it was refused.
-pub type EditFn = Box<dyn Fn(&Config) -> Result<Config, Vec<Problem>> + Send>;
+use crate::{Caller, EngineError, Etag, ScopeError, StoreError};
 
 /// A change that somebody wants.
 #[derive(Debug)]
@@ -27,8 +24,8 @@ pub struct Proposal {
     /// The revision that the caller thinks is in force; another one makes the proposal stale. None
     /// does not ask.
     pub parent: Option<u64>,
-    /// What must still be true of single objects.
-    pub guards: Vec<Guard>,
+    /// The versions of objects that the caller thinks are in force.
+    pub expected: Vec<(ObjectPath, Etag)>,
     /// Go back unless the change is confirmed within this time.
     pub confirm: Option<Duration>,
 }
@@ -37,9 +34,9 @@ pub struct Proposal {
 pub enum Change {
     /// This document, whole.
     Document(Config),
-    /// The one in force, edited. It runs when it is its turn, so that edits of different objects
+    /// The one in force, edited when it is its turn, so that edits of different objects
     /// never overwrite each other.
-    Edit(EditFn),
+    Edits(Vec<Edit>),
     /// What it was in the revision with this number.
     Rollback(u64),
 }
@@ -49,10 +46,10 @@ pub enum Change {
 pub struct Planned {
     /// The revision that it was looked at with: the `parent` to propose it with.
     pub parent: u64,
-    /// What is in force.
-    pub before: Arc<ValidConfig>,
-    /// What would be.
-    pub after: Arc<ValidConfig>,
+    /// What would change.
+    pub plan: Plan,
+    /// What can be used and surely does not do what was meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// What became of a proposal.
@@ -62,10 +59,10 @@ pub struct Applied {
     pub revision: Revision,
     /// Whether it made that revision. A proposal that changes nothing makes none.
     pub is_new: bool,
-    /// What was in force before.
-    pub before: Arc<ValidConfig>,
-    /// What is in force now.
-    pub after: Arc<ValidConfig>,
+    /// What has changed.
+    pub plan: Plan,
+    /// What can be used and surely does not do what was meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// Why nothing was changed.
@@ -81,12 +78,12 @@ pub enum Refused {
         current: u64,
     },
     /// An object is not as the caller thought.
-    #[error("{}", guard_failed(guard, now.as_ref()))]
+    #[error("{}", changed(object, found.as_ref()))]
     Guarded {
-        /// What the caller thought.
-        guard: Guard,
+        /// The object.
+        object: ObjectPath,
         /// Its version now, if it is there.
-        now: Option<Etag>,
+        found: Option<Etag>,
     },
     /// The document is wrong.
     #[error("the document is not valid{}", first(.0))]
@@ -141,8 +138,8 @@ impl Refused {
     pub fn help(&self) -> Option<String> {
         Some(match self {
             Self::Stale { .. } => "look at what has changed, and propose it again".to_owned(),
-            Self::Guarded { guard, .. } => {
-                format!("read `{}` again, and then change it", guard.object())
+            Self::Guarded { object, .. } => {
+                format!("read `{object}` again, and make the change anew")
             }
             Self::Invalid(problems) => problems
                 .iter()
@@ -164,12 +161,10 @@ impl Refused {
     }
 }
 
-fn guard_failed(guard: &Guard, now: Option<&Etag>) -> String {
-    let object: &Object = guard.object();
-    match (guard, now) {
-        (Guard::Absent(_), _) => format!("`{object}` is there already"),
-        (_, None) => format!("there is no `{object}`"),
-        (_, Some(_)) => format!("`{object}` has changed"),
+fn changed(object: &ObjectPath, found: Option<&Etag>) -> String {
+    match found {
+        Some(found) => format!("`{object}` has changed: its tag is `{found}`"),
+        None => format!("there is no `{object}` any more"),
     }
 }
 
@@ -182,12 +177,16 @@ fn first(problems: &[Problem]) -> String {
     }
 }
 
-/// Documents are long, and an edit is a function.
+/// Documents are long, and may hold secrets.
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Document(_) => f.write_str("Document(..)"),
-            Self::Edit(_) => f.write_str("Edit(..)"),
+            Self::Edits(edits) => {
+                let paths = edits.iter().map(|edit| edit.path().to_string());
+                f.write_str("Edits")?;
+                f.debug_list().entries(paths).finish()
+            }
             Self::Rollback(number) => f.debug_tuple("Rollback").field(number).finish(),
         }
     }

@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_model::api::{Revision, Source, Timestamp};
+use lb_model::edit::{edit, object};
+use lb_model::plan::Plan;
 use lb_model::validate;
 
 use super::{CONFIRM_MAX, Current, Wanted};
-use crate::change::{changed, summary};
 use crate::store::NewRevision;
-use crate::{Digest, Guard, Proposal, Refused, RevisionRecord};
+use crate::{Digest, Etag, Proposal, Refused, RevisionRecord};
 
-/// What follows: the new revision with what would be in force, or nothing when nothing changes.
-pub(super) type Next = Option<(NewRevision, Current)>;
+/// What follows, when something changes.
+pub(super) struct Next {
+    pub(super) revision: NewRevision,
+    pub(super) current: Current,
+    pub(super) plan: Plan,
+}
 
 /// Judges a proposal.
 pub(super) fn judge(
@@ -22,13 +27,13 @@ pub(super) fn judge(
     base: &Current,
     number: u64,
     now: Timestamp,
-) -> Result<Next, Refused> {
-    still_true(proposal.parent, &proposal.guards, base)?;
+) -> Result<Option<Next>, Refused> {
+    still_true(proposal, base)?;
     let before = base.config.config();
     let after = match wanted {
         Wanted::Document(config) => Arc::clone(config),
-        Wanted::Edit(edit) => {
-            let config = edit(before).map_err(Refused::Invalid)?;
+        Wanted::Edits(edits) => {
+            let config = edit(before, edits).map_err(Refused::Invalid)?;
             if config == *before {
                 return Ok(None);
             }
@@ -39,8 +44,8 @@ pub(super) fn judge(
     if after.config() == before && !is_first {
         return Ok(None);
     }
-    let changed = changed(before, after.config());
-    proposal.author.may_change(&changed)?;
+    let plan = Plan::between(before, after.config());
+    proposal.author.may_make(&plan)?;
     let confirm_until = proposal
         .confirm
         .map(|time| deadline(now, time))
@@ -62,37 +67,37 @@ pub(super) fn judge(
             author: proposal.author.name.clone(),
             source: proposal.source,
             comment: proposal.comment.clone(),
-            summary: summary(&changed),
+            summary: plan.summary(),
             confirm_until,
         },
         digest: Digest::of(&document),
         document_bytes: document.len() as u64,
     });
-    let new = NewRevision {
-        record: Arc::clone(&record),
-        document,
-    };
-    Ok(Some((new, Current::new(record, after))))
+    Ok(Some(Next {
+        revision: NewRevision {
+            record: Arc::clone(&record),
+            document,
+        },
+        current: Current::new(record, after),
+        plan,
+    }))
 }
 
 /// Whether everything is still as the proposer thought.
-pub(super) fn still_true(
-    parent: Option<u64>,
-    guards: &[Guard],
-    base: &Current,
-) -> Result<(), Refused> {
-    if let Some(parent) = parent.filter(|parent| *parent != base.number) {
+pub(super) fn still_true(proposal: &Proposal, base: &Current) -> Result<(), Refused> {
+    if let Some(parent) = proposal.parent.filter(|parent| *parent != base.number) {
         let current = base.number;
         return Err(Refused::Stale { parent, current });
     }
-    let config = base.config.config();
-    match guards.iter().find(|guard| !guard.holds(config)) {
-        Some(guard) => Err(Refused::Guarded {
-            guard: guard.clone(),
-            now: guard.object().etag(config),
-        }),
-        None => Ok(()),
+    for (path, tag) in &proposal.expected {
+        let found = object(base.config.config(), path).ok();
+        let found = found.map(|value| Etag::of(&value));
+        if found.as_ref() != Some(tag) {
+            let object = path.clone();
+            return Err(Refused::Guarded { object, found });
+        }
     }
+    Ok(())
 }
 
 fn ends_waiting(proposal: &Proposal) -> bool {

@@ -103,7 +103,7 @@ impl Starting {
             comment,
             change: Change::Rollback(0),
             parent: None,
-            guards: Vec::new(),
+            expected: Vec::new(),
             confirm: None,
         };
         self.add(&proposal, config);
@@ -173,9 +173,9 @@ impl Starting {
         let number = self.store.next_number() + self.new.len() as u64;
         let now = (self.options.clock)();
         match judge(proposal, &Wanted::Document(config), &base, number, now) {
-            Ok(Some((revision, current))) => {
-                self.new.push(revision);
-                self.current = Some(Arc::new(current));
+            Ok(Some(next)) => {
+                self.new.push(next.revision);
+                self.current = Some(Arc::new(next.current));
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the document is not taken"),

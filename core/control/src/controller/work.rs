@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use lb_model::ValidConfig;
 use lb_model::api::{Revision, Source, Timestamp};
+use lb_model::plan::Plan;
 use lb_model::value::Name;
 
 use super::judge::judge;
@@ -133,60 +134,80 @@ impl<E: Engine> Worker<E> {
         self.make(group);
     }
 
-    /// Makes changes together; when that fails, each by itself, so that the right one is refused.
+    /// Makes changes together; when they cannot be stored together, each by itself.
     fn make(&mut self, group: Vec<Turn>) {
         if group.is_empty() {
             return;
         }
-        let base = self.shared.current();
-        let now = (self.shared.clock)();
-        let mut number = self.shared.store.next_number();
-        let mut at = Arc::clone(&base);
+        let shared = Arc::clone(&self.shared);
+        let now = (shared.clock)();
+        let mut number = shared.store.next_number();
+        let mut at = shared.current();
         let (mut revisions, mut outcomes) = (Vec::new(), Vec::new());
+        let mut prepared = None;
         for turn in &group {
-            let before = Arc::clone(&at.config);
             let judged = judge(&turn.proposal, &turn.wanted, &at, number, now);
-            outcomes.push(judged.map(|next| {
+            let served = judged.and_then(|next| {
+                let Some(next) = next else {
+                    return Ok(None);
+                };
+                // Each is tried, also when another follows at once: what is in the history can be
+                // served. One at a time: two would bind the same addresses.
+                drop(prepared.take());
+                let tried = shared.engine.prepare(&next.current.config);
+                prepared = Some(tried.map_err(Refused::Engine)?);
+                Ok(Some(next))
+            });
+            outcomes.push(served.map(|next| {
                 let is_new = next.is_some();
-                if let Some((revision, current)) = next {
-                    revisions.push(revision);
-                    at = Arc::new(current);
+                let mut plan = Plan::default();
+                if let Some(next) = next {
+                    revisions.push(next.revision);
+                    at = Arc::new(next.current);
+                    plan = next.plan;
                     number += 1;
                 }
                 Applied {
                     revision: at.revision.clone(),
                     is_new,
-                    before,
-                    after: Arc::clone(&at.config),
+                    plan,
+                    warnings: at.config.warnings().to_vec(),
                 }
             }));
         }
-        match self.carry_out(&revisions, &at) {
+        match self.carry_out(&revisions, &at, prepared) {
             Ok(()) => {
                 for (turn, outcome) in group.into_iter().zip(outcomes) {
+                    // Whoever asked may have gone.
                     drop(turn.answer.send(outcome));
                 }
             }
-            Err(refused) if group.len() == 1 => {
-                for turn in group {
-                    drop(turn.answer.send(Err(refused)));
-                    return;
-                }
-            }
-            Err(_) => group.into_iter().for_each(|turn| self.make(vec![turn])),
+            Err(refused) => match <[Turn; 1]>::try_from(group) {
+                Ok([turn]) => drop(turn.answer.send(Err(refused))),
+                Err(group) => group.into_iter().for_each(|turn| self.make(vec![turn])),
+            },
         }
     }
 
     /// Stores revisions and serves the last of them, or leaves everything as it was.
-    fn carry_out(&mut self, revisions: &[NewRevision], last: &Arc<Current>) -> Result<(), Refused> {
+    fn carry_out(
+        &mut self,
+        revisions: &[NewRevision],
+        last: &Arc<Current>,
+        prepared: Option<E::Prepared>,
+    ) -> Result<(), Refused> {
         if revisions.is_empty() {
             return Ok(());
         }
         let shared = &self.shared;
-        let prepared = shared
-            .engine
-            .prepare(&last.config)
-            .map_err(Refused::Engine)?;
+        let prepared = match prepared {
+            Some(prepared) => prepared,
+            // One behind it could not be served.
+            None => shared
+                .engine
+                .prepare(&last.config)
+                .map_err(Refused::Engine)?,
+        };
         shared.store.append(revisions)?;
         shared.engine.commit(prepared);
         shared.set_current(Current::clone(last));
@@ -200,9 +221,8 @@ impl<E: Engine> Worker<E> {
                 "applied"
             );
             if revision.source != Source::Revert {
-                shared
-                    .events
-                    .tell(revision.made_at, EventKind::Applied(revision));
+                let at = revision.made_at;
+                shared.events.tell(at, EventKind::Applied(revision));
             }
         }
         shared.store.forget(&last.record);
@@ -275,13 +295,13 @@ impl<E: Engine> Worker<E> {
         let now = (self.shared.clock)();
         let number = self.shared.store.next_number();
         let next = judge(&proposal, &Wanted::Document(config), current, number, now)?;
-        let Some((revision, next)) = next else {
+        let Some(next) = next else {
             return Err(Refused::NotAwaiting {
                 number: current.number,
             });
         };
-        let next = Arc::new(next);
-        let carried_out = self.carry_out(&[revision], &next);
+        let (revision, next) = (next.revision, Arc::new(next.current));
+        let carried_out = self.carry_out(&[revision], &next, None);
         if let Err(Refused::Store(_)) = &carried_out
             && !self.is_back
         {
@@ -352,7 +372,7 @@ pub(super) fn reverting(
         comment: Some(comment),
         change: Change::Rollback(target),
         parent: None,
-        guards: Vec::new(),
+        expected: Vec::new(),
         confirm: None,
     };
     Ok((proposal, Arc::new(config)))
