@@ -4,9 +4,21 @@
 //! The nouns of the document are not here: they are [`config`](crate::config).
 
 mod access;
+mod change;
+mod component;
+mod error;
+mod event;
 mod revision;
+mod status;
 mod timestamp;
 
-pub use access::Role;
-pub use revision::{Revision, Source};
+pub use access::{Caller, NewToken, Role, Token, TokenRequest, Tokens};
+pub use change::{
+    ApplyAnswer, ApplyRequest, ConfirmRequest, PlanAnswer, PlanRequest, RollbackRequest, Wanted,
+};
+pub use component::components;
+pub use error::{ApiError, ErrorAnswer, ErrorCode};
+pub use event::{Event, EventKind};
+pub use revision::{Revision, RevisionAnswer, Revisions, Source};
+pub use status::{ExplainRequest, StatusAnswer};
 pub use timestamp::Timestamp;

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod print;
 pub mod problem;
 pub mod schema;
+pub mod status;
 pub mod validate;
 pub mod value;
 
@@ -21,6 +22,7 @@ mod tests;
 
 pub use config::Config;
 pub use edit::edit;
+pub use nearest::nearest;
 pub use parse::{Format, parse};
 pub use plan::Plan;
 pub use print::to_toml;

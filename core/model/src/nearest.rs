@@ -1,10 +1,7 @@
 //! The name that was probably meant.
 
 /// The candidate most like `name`, if any is like it at all. Case and `-` for `_` do not count.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Names differ by typing errors or are cut short; anything longer is not a name.
     const NAME_BYTES_MAX: usize = 256;
     if name.len() > NAME_BYTES_MAX {

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
 
 mod code;
 mod path;
@@ -20,7 +21,7 @@ pub use render::{render, render_ansi};
 const TEXT_CHARS_MAX: usize = 400;
 
 /// Something wrong with a document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Whether the document can be used all the same.
     pub severity: Severity,
@@ -29,7 +30,7 @@ pub struct Problem {
     /// Where in the document, by names.
     pub path: Path,
     /// Where in the text, when there is a text.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
     /// What is wrong, with the value and what is allowed.
     pub message: String,
@@ -38,7 +39,9 @@ pub struct Problem {
 }
 
 /// Whether a document with this problem can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// It cannot.
@@ -48,7 +51,9 @@ pub enum Severity {
 }
 
 /// A place in a text. Lines and columns count from 1; a column is one character.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Position {
     /// The line.
     pub line: usize,

@@ -43,7 +43,7 @@ pub fn shape() -> &'static Shape {
 
 /// Brings what schemars derives to what our documents are: no nulls, as an absent key says the same;
 /// descriptions without the line breaks of the source; a description on the payload of each choice.
-fn tidy(schema: &mut Value) {
+pub(crate) fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             if let Some(Value::String(text)) = object.get_mut("description") {

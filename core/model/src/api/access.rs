@@ -6,8 +6,9 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Timestamp;
 use crate::nearest::did_you_mean;
-use crate::value::InvalidValue;
+use crate::value::{InvalidValue, Name, Period};
 
 /// What somebody may do. Each role may also do what those before it may.
 #[derive(
@@ -61,5 +62,70 @@ impl FromStr for Role {
             let mend = format!("{}{}", did_you_mean(text, names), names.join(", "));
             InvalidValue::new(format!("`{text}` is not a role"), mend)
         })
+    }
+}
+
+/// Who the balancer takes the caller for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Caller {
+    /// A user of the machine, or the name of a token.
+    pub name: String,
+    /// What the caller may do.
+    pub role: Role,
+}
+
+/// A token, without its secret, which nobody keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Its name, which the history and the audit show.
+    pub name: Name,
+    /// What its bearer may do.
+    pub role: Role,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// When it stops being good; one without stays good until it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Every token there is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    /// Tokens by name.
+    pub tokens: Vec<Token>,
+}
+
+/// Asks for a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// Its name, which the history and the audit show.
+    pub name: Name,
+    /// What its bearer may do.
+    pub role: Role,
+    /// How long it is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<Period>,
+}
+
+/// A token that has just been made.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// The token.
+    pub token: Token,
+    /// What its bearer sends. It is shown this once: the balancer keeps only a hash of it.
+    pub secret: String,
+}
+
+impl fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewToken")
+            .field("token", &self.token)
+            .field("secret", &"***")
+            .finish()
     }
 }

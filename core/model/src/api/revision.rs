@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
+use crate::config::Config;
 
 /// Where a change came from.
 #[derive(
@@ -77,4 +78,24 @@ pub struct Revision {
     /// Until when it must be confirmed; without that the balancer goes back to its parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_until: Option<Timestamp>,
+}
+
+/// A part of the history, the newest revision first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Revisions {
+    /// The revision in force.
+    pub current: u64,
+    /// Revisions, the newest first.
+    pub revisions: Vec<Revision>,
+}
+
+/// A revision with its document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevisionAnswer {
+    /// How it came to be.
+    pub revision: Revision,
+    /// The document.
+    pub document: Config,
 }
