@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lb_model::api::{Revision, Source};
+use lb_model::api::{EventKind, Revision, Source};
 use lb_model::edit::{Edit, edit};
 use lb_model::plan::Plan;
 use lb_model::{Config, ValidConfig, validate};
@@ -19,8 +19,8 @@ use crate::disk::{Disk, Machine};
 use crate::event::Events;
 use crate::store::{Retention, Store};
 use crate::{
-    Applied, Caller, Change, Clock, Engine, Planned, Proposal, Refused, RevisionRecord, StoreError,
-    Subscription,
+    Applied, Audit, Caller, Change, Clock, Engine, Planned, Proposal, Refused, RevisionRecord,
+    StoreError, Subscription,
 };
 
 mod judge;
@@ -29,7 +29,7 @@ mod start;
 mod tests;
 mod work;
 
-pub use start::{StartError, Starting};
+pub use start::{StartError, Starting, file_digest, has_history};
 use work::Message;
 
 /// How many proposals wait at a time.
@@ -63,6 +63,7 @@ pub(crate) struct Shared<E> {
     store: Arc<Store>,
     current: RwLock<Arc<Current>>,
     events: Events,
+    audit: Arc<Audit>,
     clock: Clock,
     options: Options,
 }
@@ -152,7 +153,7 @@ impl<E: Engine> Controller<E> {
                 answer,
             })
         });
-        applied.inspect_err(|refused| self.shared.note_refusal(&author, refused))
+        applied.inspect_err(|refused| self.shared.note_refusal(&author, "apply", refused))
     }
 
     /// Keeps a change that would be taken back otherwise.
@@ -162,7 +163,7 @@ impl<E: Engine> Controller<E> {
             author: author.clone(),
             answer,
         });
-        confirmed.inspect_err(|refused| self.shared.note_refusal(author, refused))
+        confirmed.inspect_err(|refused| self.shared.note_refusal(author, "confirm", refused))
     }
 
     /// Revisions with lower numbers than this, the newest first.
@@ -272,11 +273,12 @@ impl<E: Engine> Shared<E> {
         }
     }
 
-    fn note_refusal(&self, author: &Caller, refused: &Refused) {
+    fn note_refusal(&self, author: &Caller, action: &'static str, refused: &Refused) {
         let author = author.name.clone();
         let reason = refused.to_string();
+        self.audit.add_refusal(&author, action, &reason);
         tracing::warn!(author, reason, "a change was refused");
         self.events
-            .tell((self.clock)(), crate::EventKind::Refused { author, reason });
+            .tell((self.clock)(), EventKind::Refused { author, reason });
     }
 }

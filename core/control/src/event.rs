@@ -1,76 +1,10 @@
 //! What happens, for everybody who listens.
 
-use lb_model::api::{Revision, Timestamp};
-use lb_model::value::Name;
-use serde::Serialize;
+use lb_model::api::{Event, EventKind, Timestamp};
 use tokio::sync::broadcast::{Receiver, Sender, channel, error::RecvError};
 
 /// How many events wait for a listener; whoever is slower is told how many were missed.
 const EVENTS_MAX: usize = 256;
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Event {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub kind: EventKind,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventKind {
-    /// A revision came into force.
-    Applied(Revision),
-    /// A revision that waited for it was confirmed, and stays.
-    Confirmed(Revision),
-    /// Nobody confirmed a revision in time, and another one took its place.
-    Reverted {
-        /// The number of the revision that was not confirmed.
-        unconfirmed: u64,
-        /// The revision in force now.
-        revision: Revision,
-    },
-    /// A change was refused.
-    Refused {
-        /// Who wanted it.
-        author: String,
-        /// Why not.
-        reason: String,
-    },
-    /// A server came up.
-    ServerUp {
-        /// Its pool.
-        pool: Name,
-        /// Its name.
-        server: Name,
-    },
-    /// A server went down.
-    ServerDown {
-        /// Its pool.
-        pool: Name,
-        /// Its name.
-        server: Name,
-    },
-    /// The listener was too slow: this many events were left out before the next one.
-    Missed(u64),
-}
-
-impl EventKind {
-    /// The word for it.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Applied(_) => "applied",
-            Self::Confirmed(_) => "confirmed",
-            Self::Reverted { .. } => "reverted",
-            Self::Refused { .. } => "refused",
-            Self::ServerUp { .. } => "server_up",
-            Self::ServerDown { .. } => "server_down",
-            Self::Missed(_) => "missed",
-        }
-    }
-}
 
 /// Whom events are told to.
 #[derive(Debug)]

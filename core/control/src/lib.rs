@@ -4,6 +4,8 @@
 //! against the revision in force, stores it durably and has the [`Engine`] serve it, or refuses it
 //! and changes nothing. It serves no traffic, and stopping it stops none.
 
+mod access;
+mod audit;
 mod caller;
 mod clock;
 mod controller;
@@ -16,13 +18,17 @@ mod proposal;
 mod record;
 mod store;
 
+pub use access::{Access, AccessError, Secret, Token, TokenRequest};
+pub use audit::{Audit, AuditEntry, AuditError, Verified};
 pub use caller::{Caller, Scope, ScopeError};
 pub use clock::{Clock, now};
-pub use controller::{CONFIRM_MAX, Controller, Current, Options, StartError, Starting};
+pub use controller::{
+    CONFIRM_MAX, Controller, Current, Options, StartError, Starting, file_digest, has_history,
+};
 pub use digest::{Digest, DigestError};
 pub use engine::{Engine, EngineError, ServerHealth};
 pub use etag::{Etag, EtagError};
-pub use event::{Event, EventKind, Subscription};
+pub use event::Subscription;
 pub use proposal::{Applied, Change, Planned, Proposal, Refused};
 pub use record::RevisionRecord;
 pub use store::{Damage, Retention, StoreError};

@@ -4,6 +4,7 @@
 //! it is written beside, made durable, and only then given its name. One that waits to be confirmed
 //! has another name, and gets its final one when it is confirmed.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -131,6 +132,12 @@ impl Store {
         true
     }
 
+    /// Whether a file with this name is a revision.
+    pub(crate) fn is_revision(name: &OsStr) -> bool {
+        let parsed = name.to_str().and_then(parse_name);
+        parsed.is_some_and(|(_, ending)| ending != Ending::Writing)
+    }
+
     /// The number of the next revision: one that no file has had, also none that is damaged.
     pub(crate) fn next_number(&self) -> u64 {
         let index = self.read_index();
@@ -218,17 +225,21 @@ impl Store {
         if let Err(source) = self.write(revisions) {
             self.undo(revisions);
             let (number, directory) = (first.record.number(), self.directory.clone());
-            return Err(match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full {
+            let kind = source.kind();
+            let no_room =
+                [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&kind);
+            return Err(if no_room {
+                StoreError::Full {
                     number,
                     directory,
                     source,
-                },
-                _ => StoreError::Write {
+                }
+            } else {
+                StoreError::Write {
                     number,
                     directory,
                     source,
-                },
+                }
             });
         }
         let mut index = self.write_index();

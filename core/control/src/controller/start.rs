@@ -1,6 +1,7 @@
 //! From what is on the disk to a running controller.
 
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, RwLock};
 
@@ -8,12 +9,12 @@ use lb_model::api::{Revision, Source};
 use lb_model::{Config, ValidConfig, validate};
 
 use super::judge::judge;
-use super::work::{Worker, has_passed};
+use super::work::{Worker, entry, has_passed};
 use super::{Controller, Current, Options, Shared, WAITING_MAX, Wanted};
-use crate::disk::replace;
+use crate::disk::{Disk, Machine, replace};
 use crate::event::Events;
 use crate::store::{NewRevision, Store};
-use crate::{Caller, Change, Digest, Engine, Proposal, RevisionRecord, StoreError};
+use crate::{Audit, Caller, Change, Digest, Engine, Proposal, RevisionRecord, StoreError};
 
 /// The directory of revisions, in the state directory.
 const REVISIONS: &str = "revisions";
@@ -82,16 +83,13 @@ impl Starting {
         Ok(starting)
     }
 
-    /// What will be served; none before the first revision.
-    pub fn current(&self) -> Option<&Arc<Current>> {
-        self.current.as_ref()
-    }
-
-    /// The digest of the file that was taken last.
-    pub fn file_digest(&self) -> Option<Digest> {
-        let path = self.options.state_dir.join(FILE_DIGEST);
-        let text = self.options.disk.read(&path, 128).ok()?;
-        std::str::from_utf8(&text).ok()?.trim().parse().ok()
+    /// What will be served. Without any revision, that is a document that says nothing.
+    pub fn current(&mut self) -> Arc<Current> {
+        if self.current.is_none() {
+            let comment = "there was no document".to_owned();
+            self.take(empty(), "lbctl", Some(comment));
+        }
+        self.current.clone().unwrap_or_else(nothing)
     }
 
     /// Takes this document; a revision with it is stored when an engine serves it. A document that
@@ -110,16 +108,13 @@ impl Starting {
     }
 
     /// Stores what is new, and begins to take proposals. The engine serves what is
-    /// [`current`](Self::current); without anything, the empty document.
-    pub fn run<E: Engine>(mut self, engine: E) -> Result<Controller<E>, StartError> {
-        let current = match self.current.take() {
-            Some(current) => current,
-            None => {
-                self.take(empty(), "lbctl", Some("there was no document".to_owned()));
-                self.current.take().unwrap_or_else(nothing)
-            }
-        };
-        let mut stored = current;
+    /// [`current`](Self::current).
+    pub fn run<E: Engine>(
+        mut self,
+        engine: E,
+        audit: Arc<Audit>,
+    ) -> Result<Controller<E>, StartError> {
+        let mut stored = self.current();
         if let Err(error) = self.store.append(&self.new) {
             // Without room it still must not serve what nobody confirmed: it is stored later.
             let Some(unconfirmed) = self.unconfirmed else {
@@ -128,12 +123,14 @@ impl Starting {
             tracing::error!(%error, help = error.help(), "what is served again cannot be stored yet");
             stored = unconfirmed;
         }
+        audit.add(&self.new.iter().map(entry).collect::<Vec<_>>());
         self.store.forget(&stored.record);
         let shared = Arc::new(Shared {
             engine,
             store: self.store,
             current: RwLock::new(stored),
             events: Events::new(),
+            audit,
             clock: self.options.clock,
             options: self.options,
         });
@@ -181,6 +178,18 @@ impl Starting {
             Err(error) => tracing::warn!(%error, "the document is not taken"),
         }
     }
+}
+
+/// Whether this state directory holds revisions.
+pub fn has_history(state_dir: &Path) -> bool {
+    let entries = Machine.list(&state_dir.join(REVISIONS));
+    entries.is_ok_and(|names| names.iter().any(|name| Store::is_revision(name)))
+}
+
+/// The digest of the file that was taken last, as this state directory remembers it.
+pub fn file_digest(state_dir: &Path) -> Option<Digest> {
+    let text = Machine.read(&state_dir.join(FILE_DIGEST), 128).ok()?;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok()
 }
 
 /// What comes before the first revision.

@@ -2,15 +2,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-use lb_model::api::Timestamp;
+use lb_model::api::{Event, Timestamp};
 use lb_model::value::Name;
 use lb_model::{Format, Problem, parse};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 
+use super::start::has_history;
 use super::*;
-use crate::{EngineError, Etag, Event, EventKind, ServerHealth};
+use crate::{EngineError, Etag, ServerHealth};
 
 /// An engine that notes what it serves, and refuses what it is told to.
 #[derive(Default)]
@@ -105,15 +106,16 @@ impl Stand {
         self.controller = None;
         let mut options = Options::new(self.folder.path());
         options.clock = clock;
+        let audit = Arc::new(Audit::open(self.folder.path(), clock).unwrap());
         let mut starting = Starting::open(options).unwrap();
-        if starting.current().is_none() {
+        if !has_history(self.folder.path()) {
             let config = validate(document(1000)).unwrap();
             starting.take(Arc::new(config), "lbctl", None);
         }
-        let current = starting.current().unwrap();
+        let current = starting.current();
         let number = current.config.config().limits.connections_max.unwrap();
         self.engine.served.lock().unwrap().push(number);
-        self.controller = Some(starting.run(Arc::clone(&self.engine)).unwrap());
+        self.controller = Some(starting.run(Arc::clone(&self.engine), audit).unwrap());
     }
 
     fn controller(&self) -> &Controller<Arc<Fake>> {
@@ -266,7 +268,7 @@ fn edits_of_different_objects_never_conflict_and_those_of_one_object_do() {
     );
     let config = stand.controller().current().config.config().clone();
     let weights = config.pools.values().flat_map(|pool| pool.servers.values());
-    let weights: Vec<_> = weights.map(|server| server.weight.clone()).collect();
+    let weights: Vec<_> = weights.map(|server| server.weight).collect();
     let wanted = |text| serde_json::from_str::<lb_model::value::Weight>(text).unwrap();
     assert_eq!(weights, [wanted("7"), wanted("8")]);
 }
@@ -275,19 +277,14 @@ fn edits_of_different_objects_never_conflict_and_those_of_one_object_do() {
 fn a_burst_becomes_one_revision_each_and_only_what_cannot_be_served_is_refused() {
     let stand = Stand::new();
     *stand.engine.refuses.lock().unwrap() = Some(1013);
+    let stand_ref = &stand;
     let outcomes: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (1001..=1040)
-            .map(|number| {
-                scope.spawn({
-                    let stand = &stand;
-                    move || stand.apply(whole(number))
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        let mut threads = Vec::new();
+        for number in 1001..=1040 {
+            threads.push(scope.spawn(move || stand_ref.apply(whole(number))));
+        }
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+        joined.collect()
     });
     let refused = outcomes.iter().filter(|outcome| outcome.is_err()).count();
     assert_eq!(refused, 1);

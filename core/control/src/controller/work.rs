@@ -6,16 +6,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use lb_model::ValidConfig;
-use lb_model::api::{Revision, Source, Timestamp};
+use lb_model::api::{EventKind, Revision, Source, Timestamp};
 use lb_model::plan::Plan;
 use lb_model::value::Name;
 
 use super::judge::judge;
 use super::{Current, Shared, Wanted};
+use crate::audit::NewEntry;
 use crate::store::{NewRevision, Store};
 use crate::{
-    Applied, Caller, Change, Engine, EventKind, Proposal, Refused, RevisionRecord, ServerHealth,
-    StoreError,
+    Applied, Caller, Change, Engine, Proposal, Refused, RevisionRecord, ServerHealth, StoreError,
 };
 
 /// How many proposals are stored together at most.
@@ -211,6 +211,8 @@ impl<E: Engine> Worker<E> {
         shared.store.append(revisions)?;
         shared.engine.commit(prepared);
         shared.set_current(Current::clone(last));
+        let entries: Vec<_> = revisions.iter().map(entry).collect();
+        shared.audit.add(&entries);
         for NewRevision { record, .. } in revisions {
             let revision = record.revision.clone();
             tracing::info!(
@@ -242,6 +244,12 @@ impl<E: Engine> Worker<E> {
         self.shared
             .set_current(Current::new(record, Arc::clone(&current.config)));
         self.revert_at = None;
+        self.shared.audit.add(&[NewEntry {
+            author: author.name.clone(),
+            action: "confirm",
+            revision: Some(number),
+            ..NewEntry::default()
+        }]);
         tracing::info!(revision = number, author = author.name, "confirmed");
         let now = (self.shared.clock)();
         self.shared
@@ -336,15 +344,29 @@ impl<E: Engine> Worker<E> {
                 let (pool, server) = key.clone();
                 shared.events.tell(
                     now,
-                    match is_up {
-                        true => EventKind::ServerUp { pool, server },
-                        false => EventKind::ServerDown { pool, server },
+                    if is_up {
+                        EventKind::ServerUp { pool, server }
+                    } else {
+                        EventKind::ServerDown { pool, server }
                     },
                 );
             }
             seen.insert(key, is_up);
         });
         self.up = seen;
+    }
+}
+
+/// What the audit says of a revision.
+pub(super) fn entry(new: &NewRevision) -> NewEntry {
+    let revision = &new.record.revision;
+    NewEntry {
+        author: revision.author.clone(),
+        source: Some(revision.source),
+        action: "apply",
+        refused: false,
+        detail: Some(revision.summary.clone()),
+        revision: Some(revision.number),
     }
 }
 

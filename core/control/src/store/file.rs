@@ -154,10 +154,9 @@ fn read_head(bytes: &[u8]) -> Result<(RevisionRecord, usize), Damage> {
     let version = version.split(|byte| *byte == b'\n').next();
     let version = version.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     match version {
-        None => return Err(Damage::Header),
         Some(VERSION) => {}
         Some(found) if found > VERSION => return Err(Damage::Newer { found }),
-        Some(_) => return Err(Damage::Header),
+        Some(_) | None => return Err(Damage::Header),
     }
     let mut ends = head.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
     let mut end = || ends.next().map(|(at, _)| at + 1).ok_or(Damage::Header);

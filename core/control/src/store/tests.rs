@@ -85,10 +85,10 @@ fn every_kind_of_damage_is_named_and_the_last_good_revision_is_the_newest() {
     type Harm = fn(&Path, Vec<u8>);
     let cases: &[(&str, Harm)] = &[
         ("no revision of lbctl", |path, _| {
-            fs::write(path, "[pools]\n").unwrap()
+            fs::write(path, "[pools]\n").unwrap();
         }),
         ("no revision of lbctl", |path, _| {
-            fs::write(path, "").unwrap()
+            fs::write(path, "").unwrap();
         }),
         ("has format 2", |path, bytes| {
             let text = String::from_utf8(bytes).unwrap();
@@ -100,10 +100,10 @@ fn every_kind_of_damage_is_named_and_the_last_good_revision_is_the_newest() {
             fs::write(path, bytes).unwrap();
         }),
         ("header is damaged", |path, bytes| {
-            fs::write(path, &bytes[..40]).unwrap()
+            fs::write(path, &bytes[..40]).unwrap();
         }),
         ("ends after", |path, bytes| {
-            fs::write(path, &bytes[..bytes.len() - 1]).unwrap()
+            fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
         }),
         ("1 bytes follow", |path, mut bytes| {
             bytes.push(b'\n');
