@@ -27,6 +27,16 @@ pub fn to_toml(config: &Config) -> String {
     printer.out
 }
 
+/// One object of a document as TOML, as it would stand under its header.
+pub fn object_to_toml(shape: &Shape, object: &Value) -> String {
+    let mut printer = Printer {
+        out: String::new(),
+        path: Vec::new(),
+    };
+    printer.fields(shape, object);
+    printer.out
+}
+
 struct Printer {
     out: String,
     /// The keys of the present table, as they are written.
@@ -137,7 +147,7 @@ fn has_only_scalars(shape: &Shape) -> bool {
 }
 
 /// A value as it is written on one line.
-pub(crate) fn on_one_line(shape: &Shape, value: &Value) -> String {
+pub fn on_one_line(shape: &Shape, value: &Value) -> String {
     let mut out = String::new();
     inline(&mut out, shape, value);
     out

@@ -42,6 +42,7 @@ pub(super) fn merge(value: &mut Value, patch: &Value, shape: &Shape) {
         };
         match (below, patch) {
             (Some(_), Value::Null) => drop(table.shift_remove(key)),
+            (Some(_), patch) if takes_away_only(patch) && !table.contains_key(key) => {}
             (Some(shape), patch) => {
                 merge(
                     table.entry(key.as_str()).or_insert(Value::Null),
@@ -56,6 +57,13 @@ pub(super) fn merge(value: &mut Value, patch: &Value, shape: &Shape) {
 
 /// Changes a choice: what is named replaces another choice, and changes the same one.
 fn choose(value: &mut Value, patch: &Map<String, Value>, choices: &[Choice]) {
+    // From another choice there is nothing to take away.
+    if patch
+        .iter()
+        .all(|(name, patch)| value.get(name).is_none() && takes_away_only(patch))
+    {
+        return;
+    }
     let table = as_table(value);
     let names = |name: &String| patch.get(name).is_some_and(|patch| !patch.is_null());
     if patch.values().any(|patch| !patch.is_null()) {
@@ -75,6 +83,15 @@ fn choose(value: &mut Value, patch: &Map<String, Value>, choices: &[Choice]) {
             (None, patch) => drop(table.insert(name.clone(), patch.clone())),
         }
     }
+}
+
+/// Whether a patch changes nothing where nothing is: it only takes values away.
+fn takes_away_only(patch: &Value) -> bool {
+    let mut values = match patch {
+        Value::Object(table) if !table.is_empty() => table.values(),
+        patch => return patch.is_null(),
+    };
+    values.all(takes_away_only)
 }
 
 /// The table that a value is, or becomes.
