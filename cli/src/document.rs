@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use lb_daemon::Digest;
 use lb_model::{Format, Problem, ValidConfig, problem};
 
 use crate::report::{Exit, Explained};
@@ -98,6 +99,16 @@ impl Document {
             path().display().to_string()
         };
         Ok(Self { name, text, format })
+    }
+
+    /// Whether it is not there at all.
+    pub(crate) fn is_missing(error: &DocumentError) -> bool {
+        matches!(error, DocumentError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The digest of its text.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(self.text.as_bytes())
     }
 
     /// Checks the document.

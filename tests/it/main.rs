@@ -24,6 +24,8 @@ mod messages;
 #[cfg(test)]
 mod observability;
 #[cfg(test)]
+mod revisions;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod sessions;

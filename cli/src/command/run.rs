@@ -1,10 +1,16 @@
 //! `lbctl run`: the balancer, until a signal tells it to stop.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
-use lb_daemon::{Daemon, Ended, Options, StartError, log, workers_default};
+use lb_daemon::{
+    Daemon, DocumentFile, Ended, Options, Reread, StartError, Taken, file_digest, has_history, log,
+    workers_default,
+};
 use lb_model::config::Protocol;
 use lb_model::{Config, ValidConfig};
 use serde::Serialize;
@@ -22,6 +28,7 @@ struct Ready {
     virtual_services: BTreeMap<String, SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<SocketAddr>,
+    revision: u64,
     workers: usize,
     process: u32,
 }
@@ -52,26 +59,87 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, Fail
     if settings.log_format == LogFormat::Json {
         screen.silence_notes();
     }
-    let document = Document::read(&settings.config)?;
-    let config = match document.check_for_use(screen) {
-        Ok(config) => config,
+    let file = match document_file(settings, screen)? {
+        Ok(file) => file,
         Err(exit) => return Ok(exit),
     };
-    if settings.log_format == LogFormat::Json {
-        log_warnings(&config);
-    }
     let options = Options {
         workers: settings.workers.unwrap_or_else(workers_default),
         state_dir: settings.state_dir.clone(),
         drain_timeout: settings.drain_timeout.duration(),
     };
-    let daemon = Daemon::start(&config, &options)?;
+    let daemon = Daemon::start_from(file, &options)?;
+    let (config, _) = daemon.in_force();
+    if settings.log_format == LogFormat::Json {
+        log_warnings(&config);
+    }
     announce(&daemon, &config, &options, settings, screen)?;
     let ended = daemon.run()?;
     if settings.log_format == LogFormat::Json {
         tracing::info!(?ended, "stopped");
     }
     Ok(tell_end(ended, settings, screen))
+}
+
+/// What the file of the document says, if it has to be taken. Where there is a history, the balancer
+/// starts whatever is in the file: what was in force goes on.
+fn document_file(
+    settings: &Settings,
+    screen: &Screen,
+) -> Result<Result<DocumentFile, Exit>, Failure> {
+    let has_history = has_history(&settings.state_dir);
+    let path = settings.config.clone();
+    let is_stdin = path.as_os_str() == "-";
+    let mut file = DocumentFile {
+        taken: None,
+        reread: (!is_stdin).then(|| Arc::new(move || reread(&path)) as Arc<Reread>),
+    };
+    let document = match Document::read(&settings.config) {
+        Ok(document) => document,
+        Err(error) if has_history => {
+            tracing::warn!(%error, "the document cannot be read; what was in force goes on");
+            return Ok(Ok(file));
+        }
+        // Nobody has said that there is one: it comes through the API.
+        Err(error)
+            if Document::is_missing(&error) && settings.config == Settings::default().config =>
+        {
+            return Ok(Ok(file));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let digest = document.digest();
+    if has_history && file_digest(&settings.state_dir) == Some(digest) {
+        return Ok(Ok(file));
+    }
+    match document.check_for_use(screen) {
+        Ok(config) => file.taken = Some(Taken { config, digest }),
+        Err(_) if has_history => {
+            let document = &document.name;
+            tracing::error!(
+                document,
+                "the document is not valid; what was in force goes on"
+            );
+        }
+        Err(exit) => return Ok(Err(exit)),
+    }
+    Ok(Ok(file))
+}
+
+/// Reads the document again, for a balancer that runs.
+fn reread(path: &Path) -> Result<Taken, Box<dyn Error + Send + Sync>> {
+    let document = Document::read(path)?;
+    let digest = document.digest();
+    let config = document.check().map_err(|problems| {
+        let errors = problems.iter().filter(|problem| problem.is_error()).count();
+        let first = problems
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let (name, plural) = (&document.name, if errors == 1 { "" } else { "s" });
+        format!("`{name}` has {errors} error{plural}, the first: {first}")
+    })?;
+    Ok(Taken { config, digest })
 }
 
 /// Sets up the log of the program as the settings say.
@@ -106,6 +174,7 @@ fn announce(
             .map(|(name, address)| (name.to_string(), *address))
             .collect(),
         metrics: daemon.metrics_address(),
+        revision: daemon.in_force().1,
         workers: options.workers.get(),
         process: std::process::id(),
     };
@@ -113,10 +182,18 @@ fn announce(
         let Ready {
             virtual_services,
             metrics,
+            revision,
             workers,
             process,
         } = &ready;
-        tracing::info!(?virtual_services, ?metrics, workers, process, "serving");
+        tracing::info!(
+            ?virtual_services,
+            ?metrics,
+            revision,
+            workers,
+            process,
+            "serving"
+        );
     }
     screen.note(&welcome(&ready, config.config(), screen));
     output::print_line(screen, settings.output, &ready)
@@ -145,10 +222,10 @@ fn welcome(ready: &Ready, config: &Config, screen: &Screen) -> String {
     let threads = ready.workers;
     let title = paint.good("lbctl serves");
     let plural = if threads == 1 { "" } else { "s" };
-    format!(
-        "{title} with {threads} worker{plural}, process {}\n{text}",
-        ready.process
-    )
+    let Ready {
+        revision, process, ..
+    } = ready;
+    format!("{title} revision {revision} with {threads} worker{plural}, process {process}\n{text}")
 }
 
 fn tell_end(ended: Ended, settings: &Settings, screen: &Screen) -> Exit {

@@ -1,25 +1,29 @@
 //! A balancer from its start to its end.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use lb_control::{
+    Access, AccessError, Applied, Audit, AuditError, Caller, Change, Controller, Digest, Proposal,
+    Refused, Starting,
+};
 use lb_model::ValidConfig;
+use lb_model::api::Source;
 use lb_model::value::Name;
-use lb_proxy::{AccessSink, Proxy};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::access_log::{LogWriter, OpenLogError};
-use crate::descriptors::{self, DescriptorsError};
-use crate::metrics::{self, Observed};
-use crate::process;
+use crate::access_log::OpenLogError;
+use crate::descriptors::DescriptorsError;
+use crate::metrics;
+use crate::running::{Live, Running};
 use crate::state_dir::{StateDir, StateDirError};
 
 /// How a balancer runs, besides its document.
@@ -33,12 +37,35 @@ pub struct Options {
     pub drain_timeout: Duration,
 }
 
+/// A document that was read from its file, with the digest of the file.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The document.
+    pub config: ValidConfig,
+    /// The digest of the file.
+    pub digest: Digest,
+}
+
+/// Reads the document from its file again.
+pub type Reread = dyn Fn() -> Result<Taken, Box<dyn Error + Send + Sync>> + Send + Sync;
+
+/// Where the document is, besides the history.
+#[derive(Default)]
+pub struct DocumentFile {
+    /// What is in the file, if that has to be taken: there is no history, or it has changed.
+    pub taken: Option<Taken>,
+    /// Reads it again, when somebody asks for that.
+    pub reread: Option<Arc<Reread>>,
+}
+
 /// A running balancer.
 pub struct Daemon {
     runtime: Runtime,
     signals: Signals,
-    observed: Arc<Running>,
-    metrics: Option<(TcpListener, SocketAddr)>,
+    running: Arc<Running>,
+    controller: Arc<Controller<Live>>,
+    access: Arc<Access>,
+    reread: Option<Arc<Reread>>,
     drain_timeout: Duration,
     _state_dir: StateDir,
 }
@@ -78,6 +105,18 @@ pub enum StartError {
     /// The data plane.
     #[error(transparent)]
     Proxy(#[from] lb_proxy::StartError),
+    /// The history.
+    #[error(transparent)]
+    History(#[from] lb_control::StartError),
+    /// Who may come in.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The audit.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// A change that takes a start.
+    #[error("`{0}` can only be changed by a start")]
+    OnlyAtStart(&'static str),
     /// Signals or the event loop of the control thread.
     #[error("the control thread cannot start")]
     Control(#[source] io::Error),
@@ -94,6 +133,12 @@ impl StartError {
             Self::Proxy(lb_proxy::StartError::Bind(error)) => {
                 bind_help(error.address, error.source.kind())
             }
+            Self::History(error) => error.help(),
+            Self::Access(error) => Some(error.help()),
+            Self::Audit(error) => Some(error.help()),
+            Self::OnlyAtStart(_) => {
+                Some("change the file of the document, and start the balancer again".to_owned())
+            }
             Self::Proxy(lb_proxy::StartError::Thread(_)) | Self::Control(_) => None,
         }
     }
@@ -105,44 +150,48 @@ pub fn workers_default() -> NonZeroUsize {
 }
 
 impl Daemon {
-    /// Starts serving. Signals are for this balancer from here on.
+    /// Starts serving a document. Signals are for this balancer from here on.
     pub fn start(config: &ValidConfig, options: &Options) -> Result<Self, StartError> {
-        let document = config.config();
-        let connections_max = descriptors::raise(document.limits.connections_max)?;
+        let json = serde_json::to_vec(config.config()).unwrap_or_default();
+        let taken = Taken {
+            config: config.clone(),
+            digest: Digest::of(&json),
+        };
+        let file = DocumentFile {
+            taken: Some(taken),
+            reread: None,
+        };
+        Self::start_from(file, options)
+    }
+
+    /// Starts serving what was in force, or the document in the file if that has to be taken.
+    pub fn start_from(file: DocumentFile, options: &Options) -> Result<Self, StartError> {
         let state_dir = StateDir::open(&options.state_dir)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(StartError::Control)?;
         let signals = Signals::new(&runtime).map_err(StartError::Control)?;
-        let metrics = document
-            .telemetry
-            .metrics_address
-            .map(|address| listen(address.socket_addr()))
-            .transpose()?;
-        let access_log = document
-            .telemetry
-            .access_log
-            .as_ref()
-            .map(|log| LogWriter::start(&log.output).map(Arc::new))
-            .transpose()?;
-        let proxy = Proxy::start(
-            config,
-            lb_proxy::Options {
-                workers: options.workers,
-                connections_max,
-                access_log: access_log.clone().map(|log| log as Arc<dyn AccessSink>),
-            },
-        )?;
+        let audit = Arc::new(Audit::open(&options.state_dir, lb_control::now)?);
+        let access = Access::open(&options.state_dir, Arc::clone(&audit), lb_control::now)?;
+        let mut starting = Starting::open(lb_control::Options::new(&options.state_dir))?;
+        let DocumentFile { taken, reread } = file;
+        let digest = taken.as_ref().map(|taken| taken.digest);
+        if let Some(Taken { config, .. }) = taken {
+            starting.take(Arc::new(config), &machine_user(), None);
+        }
+        let running = Arc::new(Running::start(&starting.current().config, options)?);
+        let controller = starting.run(Live(Arc::clone(&running)), audit)?;
+        if let Some(digest) = digest {
+            remember(&controller, digest);
+        }
         Ok(Self {
             runtime,
             signals,
-            observed: Arc::new(Running {
-                proxy,
-                access_log,
-                draining: AtomicBool::new(false),
-            }),
-            metrics,
+            running,
+            controller: Arc::new(controller),
+            access: Arc::new(access),
+            reread,
             drain_timeout: options.drain_timeout,
             _state_dir: state_dir,
         })
@@ -150,12 +199,18 @@ impl Daemon {
 
     /// Where each virtual service really listens.
     pub fn addresses(&self) -> &BTreeMap<Name, SocketAddr> {
-        self.observed.proxy.addresses()
+        self.running.addresses()
     }
 
     /// Where metrics are served, when the document says so.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(|(_, address)| *address)
+        self.running.metrics_address()
+    }
+
+    /// The document in force, and the number of its revision.
+    pub fn in_force(&self) -> (Arc<ValidConfig>, u64) {
+        let current = self.controller.current();
+        (Arc::clone(&current.config), current.number)
     }
 
     /// Serves until a signal says stop and open requests have finished.
@@ -163,30 +218,36 @@ impl Daemon {
         let Self {
             runtime,
             mut signals,
-            observed,
-            metrics,
+            running,
+            controller,
+            access,
+            reread,
             drain_timeout,
             _state_dir: state_dir,
         } = self;
+        let obey = Obey {
+            running: Arc::clone(&running),
+            controller,
+            reread,
+        };
         let ended = runtime.block_on(async {
-            if let Some((listener, _)) = metrics {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                tokio::spawn(metrics::serve(listener, Arc::clone(&observed)));
-            }
-            signals.stop(&observed).await;
-            observed.draining.store(true, Ordering::Relaxed);
+            let places = running.metrics_places();
+            tokio::spawn(metrics::follow(places, Arc::clone(&running)));
+            signals.stop(&obey).await;
+            running.stop_welcoming();
             tracing::info!("draining");
-            let drained = drain(Arc::clone(&observed), drain_timeout)?;
+            let drained = drain(Arc::clone(&running), drain_timeout)?;
             Ok(tokio::select! {
                 drained = drained => Ended::Drained {
                     // A drain that was lost has nothing left to cut.
                     connections_cut: drained.unwrap_or_default(),
                 },
-                () = signals.stop(&observed) => Ended::AtOnce,
+                () = signals.stop(&obey) => Ended::AtOnce,
             })
         });
-        if let Some(log) = &observed.access_log {
-            log.finish();
+        running.finish_log();
+        if let Err(error) = access.store_last_use() {
+            tracing::warn!(%error, "when tokens were used last is not remembered");
         }
         drop(state_dir);
         ended.map_err(StartError::Control)
@@ -194,39 +255,79 @@ impl Daemon {
 }
 
 /// Drains on a thread of its own, because that blocks; the answer is how many connections were cut.
-fn drain(observed: Arc<Running>, timeout: Duration) -> io::Result<oneshot::Receiver<usize>> {
+fn drain(running: Arc<Running>, timeout: Duration) -> io::Result<oneshot::Receiver<usize>> {
     let (done, drained) = oneshot::channel();
     std::thread::Builder::new()
         .name("drain".to_owned())
         .spawn(move || {
-            let cut = observed.proxy.drain(timeout).connections_cut;
             // Nobody waits any more after a second signal.
-            let _ = done.send(cut);
+            let _ = done.send(running.drain(timeout));
         })?;
     Ok(drained)
 }
 
-/// What metrics are read from while traffic goes on.
-struct Running {
-    proxy: Proxy,
-    access_log: Option<Arc<LogWriter>>,
-    draining: AtomicBool,
+/// What signals are about.
+struct Obey {
+    running: Arc<Running>,
+    controller: Arc<Controller<Live>>,
+    reread: Option<Arc<Reread>>,
 }
 
-impl Observed for Running {
-    fn metrics(&self) -> String {
-        let mut page = self.proxy.metrics();
-        if let Some(log) = &self.access_log {
-            let name = "lb_access_log_failed_lines_total";
-            let explanation = "Lines of the access log that could not be written.";
-            process::sample(&mut page, name, "counter", explanation, log.failed_lines());
-        }
-        process::write(&mut page);
-        page
+impl Obey {
+    /// Takes the document from its file again, on a thread of its own: what is wrong with it is
+    /// told, and changes nothing.
+    fn reload(&self) {
+        let Some(reread) = self.reread.clone() else {
+            tracing::warn!("there is no file that the document could be read from again");
+            return;
+        };
+        let controller = Arc::clone(&self.controller);
+        tokio::task::spawn_blocking(move || match take_again(&controller, &*reread) {
+            Ok(Applied {
+                revision, is_new, ..
+            }) => {
+                let revision = revision.number;
+                tracing::info!(revision, is_new, "the document was read again");
+            }
+            Err(error) => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::error!(%error, cause, "the document was read again, and is not taken");
+            }
+        });
     }
+}
 
-    fn is_serving(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
+fn take_again(
+    controller: &Controller<Live>,
+    reread: &Reread,
+) -> Result<Applied, Box<dyn Error + Send + Sync>> {
+    let Taken { config, digest } = reread()?;
+    let applied = controller.apply(Proposal {
+        author: Caller::administrator(machine_user()),
+        source: Source::File,
+        comment: None,
+        change: Change::Document(config.config().clone()),
+        parent: None,
+        expected: Vec::new(),
+        confirm: None,
+    });
+    let applied = applied.map_err(|refused: Refused| Box::new(refused))?;
+    remember(controller, digest);
+    Ok(applied)
+}
+
+/// A file that is not remembered is taken again at the next start.
+fn remember(controller: &Controller<Live>, digest: Digest) {
+    if let Err(error) = controller.remember_file(digest) {
+        tracing::error!(%error, "the file of the document cannot be remembered; the next start takes it again");
+    }
+}
+
+/// Who started the balancer, as the history names them.
+fn machine_user() -> String {
+    match rustix::process::geteuid().as_raw() {
+        0 => "root".to_owned(),
+        user => format!("user {user}"),
     }
 }
 
@@ -236,6 +337,7 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     reopen: Signal,
+    reload: Signal,
 }
 
 impl Signals {
@@ -245,33 +347,21 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             reopen: signal(SignalKind::user_defined1())?,
+            reload: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for a signal to stop; one to open the access log again is obeyed meanwhile.
-    async fn stop(&mut self, observed: &Running) {
+    /// Waits for a signal to stop; those that ask for something else are obeyed meanwhile.
+    async fn stop(&mut self, obey: &Obey) {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
-                _ = self.reopen.recv() => {
-                    if let Some(log) = &observed.access_log {
-                        log.reopen();
-                    }
-                }
+                _ = self.reopen.recv() => obey.running.reopen_log(),
+                _ = self.reload.recv() => obey.reload(),
             }
         }
     }
-}
-
-fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let bind = || {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    bind().map_err(|source| StartError::Metrics { address, source })
 }
 
 /// What to do when an address could not be bound.
@@ -298,7 +388,9 @@ fn bind_help(address: SocketAddr, kind: io::ErrorKind) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::TcpListener;
+
+    use crate::running::listen;
 
     #[test]
     fn an_address_that_cannot_be_bound_comes_with_what_to_do() {

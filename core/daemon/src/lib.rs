@@ -7,15 +7,21 @@
 /// Where a request would go, and why: the data plane's own answer.
 pub use lb_proxy::{ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain};
 
+/// What is remembered of the file of the document, and whether there is a history already.
+pub use lb_control::{Digest, file_digest, has_history};
+
 mod access_log;
 mod daemon;
 mod descriptors;
 pub mod log;
 mod metrics;
 mod process;
+mod running;
 mod state_dir;
 
 pub use access_log::OpenLogError;
-pub use daemon::{Daemon, Ended, Options, StartError, workers_default};
+pub use daemon::{
+    Daemon, DocumentFile, Ended, Options, Reread, StartError, Taken, workers_default,
+};
 pub use descriptors::DescriptorsError;
 pub use state_dir::StateDirError;

@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// How many scrapes are served at a time; a stampede waits in the backlog.
 const CONNECTIONS_MAX: usize = 32;
@@ -36,6 +36,31 @@ pub(crate) trait Observed: Send + Sync + 'static {
 
     /// Whether clients are welcome.
     fn is_serving(&self) -> bool;
+}
+
+/// Where metrics are served, if anywhere; a listener that takes the place of another one.
+pub(crate) type Place = Option<Arc<std::net::TcpListener>>;
+
+/// Serves where the document in force says, until nobody can change that any more.
+pub(crate) async fn follow(mut places: watch::Receiver<Place>, observed: Arc<impl Observed>) {
+    loop {
+        let place = places.borrow_and_update().clone();
+        let listener = place.map(|place| TcpListener::from_std(place.try_clone()?));
+        let changed = match listener.transpose() {
+            Ok(Some(listener)) => tokio::select! {
+                changed = places.changed() => changed,
+                () = serve(listener, Arc::clone(&observed)) => return,
+            },
+            Ok(None) => places.changed().await,
+            Err(error) => {
+                tracing::error!(%error, "metrics cannot be served");
+                places.changed().await
+            }
+        };
+        if changed.is_err() {
+            return;
+        }
+    }
 }
 
 /// Serves until the runtime ends.

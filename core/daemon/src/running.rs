@@ -1,0 +1,240 @@
+//! What runs: the data plane with the access log and the metrics around it, which follow the
+//! document together.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use lb_control::{Engine, EngineError, ServerHealth};
+use lb_model::config::{Config, Telemetry};
+use lb_model::value::Name;
+use lb_model::{Config as Document, ValidConfig};
+use lb_proxy::{AccessSink, Proxy};
+use tokio::sync::watch;
+
+use crate::access_log::LogWriter;
+use crate::daemon::StartError;
+use crate::metrics::{Observed, Place};
+use crate::{Options, descriptors, process};
+
+/// Everything that serves.
+pub(crate) struct Running {
+    proxy: Proxy,
+    log: Arc<Switch>,
+    metrics: watch::Sender<Place>,
+    draining: AtomicBool,
+    served: Mutex<Arc<ValidConfig>>,
+}
+
+/// A document that is ready to be served.
+pub(crate) struct Prepared {
+    config: Arc<ValidConfig>,
+    /// What changes of them; none stays as it is.
+    metrics: Option<Place>,
+    log: Option<Option<Arc<LogWriter>>>,
+}
+
+/// The engine of the control plane.
+#[derive(Clone)]
+pub(crate) struct Live(pub(crate) Arc<Running>);
+
+/// Where lines of the access log go, which may change with each document.
+#[derive(Debug, Default)]
+pub(crate) struct Switch(ArcSwapOption<LogWriter>);
+
+impl AccessSink for Switch {
+    fn write(&self, line: Vec<u8>) -> bool {
+        self.0.load().as_ref().is_some_and(|log| log.write(line))
+    }
+}
+
+impl Running {
+    /// Starts to serve a document.
+    pub(crate) fn start(config: &Arc<ValidConfig>, options: &Options) -> Result<Self, StartError> {
+        let document = config.config();
+        let connections_max = descriptors::raise(document.limits.connections_max)?;
+        let (metrics, log) = (open_metrics(document)?, open_log(document)?);
+        let log = Arc::new(Switch(ArcSwapOption::new(log)));
+        let proxy = Proxy::start(
+            config,
+            lb_proxy::Options {
+                workers: options.workers,
+                connections_max,
+                access_log: Some(Arc::clone(&log) as Arc<dyn AccessSink>),
+            },
+        )?;
+        Ok(Self {
+            proxy,
+            log,
+            metrics: watch::Sender::new(metrics),
+            draining: AtomicBool::new(false),
+            served: Mutex::new(Arc::clone(config)),
+        })
+    }
+
+    /// Where each virtual service really listens.
+    pub(crate) fn addresses(&self) -> &BTreeMap<Name, SocketAddr> {
+        self.proxy.addresses()
+    }
+
+    /// Where metrics are served.
+    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.borrow().as_ref()?.local_addr().ok()
+    }
+
+    /// Where metrics are served from now on.
+    pub(crate) fn metrics_places(&self) -> watch::Receiver<Place> {
+        self.metrics.subscribe()
+    }
+
+    /// Opens the access log again, after rotation.
+    pub(crate) fn reopen_log(&self) {
+        if let Some(log) = &*self.log.0.load() {
+            log.reopen();
+        }
+    }
+
+    /// Tells whoever asks that clients should go elsewhere, and lets what is in progress finish.
+    pub(crate) fn drain(&self, timeout: std::time::Duration) -> usize {
+        self.proxy.drain(timeout).connections_cut
+    }
+
+    /// From now on `/health` answers that this balancer takes no more traffic.
+    pub(crate) fn stop_welcoming(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes what waits for the access log.
+    pub(crate) fn finish_log(&self) {
+        if let Some(log) = self.log.0.swap(None) {
+            log.finish();
+        }
+    }
+
+    fn prepare(&self, config: &Arc<ValidConfig>) -> Result<Prepared, StartError> {
+        let served = Arc::clone(&self.lock());
+        let (before, after) = (served.config(), config.config());
+        if let Some(what) = only_at_start(before, after) {
+            return Err(StartError::OnlyAtStart(what));
+        }
+        if before.limits.connections_max != after.limits.connections_max {
+            descriptors::raise(after.limits.connections_max)?;
+        }
+        let Telemetry {
+            metrics_address,
+            access_log,
+        } = &before.telemetry;
+        let moves = *metrics_address != after.telemetry.metrics_address;
+        let metrics = moves.then(|| open_metrics(after)).transpose()?;
+        let output =
+            |log: &Option<lb_model::config::AccessLog>| log.as_ref().map(|log| log.output.clone());
+        let turns = output(access_log) != output(&after.telemetry.access_log);
+        let log = turns.then(|| open_log(after)).transpose()?;
+        Ok(Prepared {
+            config: Arc::clone(config),
+            metrics,
+            log,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<ValidConfig>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine for Live {
+    type Prepared = Prepared;
+
+    fn prepare(&self, config: &Arc<ValidConfig>) -> Result<Prepared, EngineError> {
+        self.0.prepare(config).map_err(|error| {
+            let help = error.help();
+            EngineError::new(Box::new(error) as Box<dyn Error + Send + Sync>, help)
+        })
+    }
+
+    fn commit(&self, prepared: Prepared) {
+        let Prepared {
+            config,
+            metrics,
+            log,
+        } = prepared;
+        let running = &self.0;
+        if let Some(place) = metrics {
+            running.metrics.send_replace(place);
+        }
+        if let Some(log) = log
+            && let Some(old) = running.log.0.swap(log)
+        {
+            old.finish();
+        }
+        *running.lock() = config;
+    }
+
+    fn servers(&self, _: &mut dyn FnMut(ServerHealth<'_>)) {}
+}
+
+impl Observed for Running {
+    fn metrics(&self) -> String {
+        let mut page = self.proxy.metrics();
+        if let Some(log) = &*self.log.0.load() {
+            let name = "lb_access_log_failed_lines_total";
+            let explanation = "Lines of the access log that could not be written.";
+            process::sample(&mut page, name, "counter", explanation, log.failed_lines());
+        }
+        process::write(&mut page);
+        page
+    }
+
+    fn is_serving(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// What of a change the data plane can only do when it starts.
+fn only_at_start(before: &Config, after: &Config) -> Option<&'static str> {
+    let Document {
+        virtual_services,
+        pools,
+        limits,
+        telemetry,
+    } = before;
+    let format = |telemetry: &Telemetry| telemetry.access_log.as_ref().map(|log| log.format);
+    if *virtual_services != after.virtual_services {
+        Some("virtual_services")
+    } else if *pools != after.pools {
+        Some("pools")
+    } else if *limits != after.limits {
+        Some("limits")
+    } else if format(telemetry) != format(&after.telemetry) {
+        Some("telemetry.access_log.format")
+    } else {
+        None
+    }
+}
+
+fn open_metrics(document: &Config) -> Result<Place, StartError> {
+    let address = document.telemetry.metrics_address;
+    let place = address
+        .map(|address| listen(address.socket_addr()))
+        .transpose()?;
+    Ok(place.map(Arc::new))
+}
+
+fn open_log(document: &Config) -> Result<Option<Arc<LogWriter>>, StartError> {
+    let log = document.telemetry.access_log.as_ref();
+    let log = log.map(|log| LogWriter::start(&log.output)).transpose()?;
+    Ok(log.map(Arc::new))
+}
+
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || -> io::Result<TcpListener> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|source| StartError::Metrics { address, source })
+}
