@@ -87,11 +87,10 @@ fn choose(value: &mut Value, patch: &Map<String, Value>, choices: &[Choice]) {
 
 /// Whether a patch changes nothing where nothing is: it only takes values away.
 fn takes_away_only(patch: &Value) -> bool {
-    let mut values = match patch {
-        Value::Object(table) if !table.is_empty() => table.values(),
-        patch => return patch.is_null(),
-    };
-    values.all(takes_away_only)
+    match patch.as_object() {
+        Some(table) if !table.is_empty() => table.values().all(takes_away_only),
+        Some(_) | None => patch.is_null(),
+    }
 }
 
 /// The table that a value is, or becomes.
