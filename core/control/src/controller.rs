@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lb_model::api::{EventKind, Revision, Source};
-use lb_model::edit::{Edit, edit};
+use lb_model::edit::Edit;
 use lb_model::plan::Plan;
 use lb_model::{Config, ValidConfig, validate};
 
@@ -24,11 +24,13 @@ use crate::{
 };
 
 mod judge;
+mod narrow;
 mod start;
 #[cfg(test)]
 mod tests;
 mod work;
 
+use narrow::edited;
 pub use start::{StartError, Starting, file_digest, has_history};
 use work::Message;
 
@@ -127,7 +129,7 @@ impl<E: Engine> Controller<E> {
         judge::still_true(proposal, &current)?;
         let after = match &proposal.change {
             Change::Edits(edits) => {
-                let config = edit(current.config.config(), edits).map_err(Refused::Invalid)?;
+                let config = edited(current.config.config(), edits).map_err(Refused::Invalid)?;
                 self.document(config)?
             }
             Change::Document(config) => self.document(config.clone())?,

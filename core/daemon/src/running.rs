@@ -35,8 +35,11 @@ pub(crate) struct Prepared {
     config: Arc<ValidConfig>,
     /// What changes of them; none stays as it is.
     metrics: Option<Place>,
-    log: Option<Option<Arc<LogWriter>>>,
+    log: Option<LogPlace>,
 }
+
+/// Where the access log goes, if anywhere.
+type LogPlace = Option<Arc<LogWriter>>;
 
 /// The engine of the control plane.
 #[derive(Clone)]
@@ -224,7 +227,7 @@ fn open_metrics(document: &Config) -> Result<Place, StartError> {
     Ok(place.map(Arc::new))
 }
 
-fn open_log(document: &Config) -> Result<Option<Arc<LogWriter>>, StartError> {
+fn open_log(document: &Config) -> Result<LogPlace, StartError> {
     let log = document.telemetry.access_log.as_ref();
     let log = log.map(|log| LogWriter::start(&log.output)).transpose()?;
     Ok(log.map(Arc::new))

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_model::api::{Revision, Source, Timestamp};
-use lb_model::edit::{edit, object};
 use lb_model::plan::Plan;
 use lb_model::validate;
 
+use super::narrow::{edited, value};
 use super::{CONFIRM_MAX, Current, Wanted};
 use crate::store::NewRevision;
 use crate::{Digest, Etag, Proposal, Refused, RevisionRecord};
@@ -33,7 +33,7 @@ pub(super) fn judge(
     let after = match wanted {
         Wanted::Document(config) => Arc::clone(config),
         Wanted::Edits(edits) => {
-            let config = edit(before, edits).map_err(Refused::Invalid)?;
+            let config = edited(before, edits).map_err(Refused::Invalid)?;
             if config == *before {
                 return Ok(None);
             }
@@ -90,7 +90,7 @@ pub(super) fn still_true(proposal: &Proposal, base: &Current) -> Result<(), Refu
         return Err(Refused::Stale { parent, current });
     }
     for (path, tag) in &proposal.expected {
-        let found = object(base.config.config(), path).ok();
+        let found = value(base.config.config(), path);
         let found = found.map(|value| Etag::of(&value));
         if found.as_ref() != Some(tag) {
             let object = path.clone();
