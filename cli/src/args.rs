@@ -117,7 +117,7 @@ pub(crate) enum Command {
 /// Run the balancer until it is told to stop.
 ///
 /// SIGTERM or SIGINT let open requests finish; a second one ends them. SIGUSR1 opens the access log
-/// again after rotation. Where the document has `telemetry.metrics_address`, `/metrics` is for
+/// again after rotation, SIGHUP takes the document from its file again. Where the document has `telemetry.metrics_address`, `/metrics` is for
 /// Prometheus, and `/health` answers 200, or 503 while open requests finish.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\

@@ -103,11 +103,11 @@ mod tests {
             "limits": { "connections_max": 1000 } }"#;
         let config = parse(text, Format::Json).unwrap();
         let put = |path: &str, value| json!({ "put": { "path": path, "value": value } });
-        let patch = |path: &str, value| json!({ "patch": { "path": path, "value": value } });
+        let change = |path: &str, value| json!({ "patch": { "path": path, "value": value } });
         let delete = |path: &str| json!({ "delete": { "path": path } });
         let cases = [
-            json!([patch("pools/web/servers/iis1", json!({ "weight": 7 }))]),
-            json!([patch("pools/web/servers/iis9", json!({ "weight": 7 }))]),
+            json!([change("pools/web/servers/iis1", json!({ "weight": 7 }))]),
+            json!([change("pools/web/servers/iis9", json!({ "weight": 7 }))]),
             json!([put(
                 "pools/web/servers/iis2",
                 json!({ "address": "10.0.0.2:80" })
@@ -119,9 +119,9 @@ mod tests {
                 delete("virtual_services/shop/rules/a"),
                 delete("pools/web/servers/iis1")
             ]),
-            json!([patch("virtual_services/shop", json!({ "pool": "api" }))]),
+            json!([change("virtual_services/shop", json!({ "pool": "api" }))]),
             json!([
-                patch("limits", json!({ "connections_max": 5 })),
+                change("limits", json!({ "connections_max": 5 })),
                 delete("pools/api")
             ]),
             json!([put(
@@ -141,8 +141,12 @@ mod tests {
             "limits",
             "pools/x",
         ] {
-            let path = path.parse().unwrap();
-            assert_eq!(value(&config, &path), object(&config, &path).ok(), "{path}");
+            let object_path = path.parse().unwrap();
+            assert_eq!(
+                value(&config, &object_path),
+                object(&config, &object_path).ok(),
+                "{path}"
+            );
         }
     }
 }
