@@ -10,6 +10,13 @@ use clap_complete::Shell;
 use lb_model::value::{Method, Name, Period};
 use serde::{Deserialize, Serialize};
 
+mod balancer;
+
+pub(crate) use balancer::{
+    ApplyArgs, ConfirmArgs, DrainArgs, EnableArgs, HistoryArgs, LogsArgs, MannerArgs, PlanArgs,
+    RollbackArgs, ServerName, StatusArgs, TokenCommand, TokenCreateArgs,
+};
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -29,8 +36,12 @@ Examples:
   lbctl validate lb.toml                  Check a document without running it
   lbctl run --config lb.toml --state-dir /var/lib/lbctl
   lbctl explain --config lb.toml http://shop.example/basket
+  lbctl apply lb.toml --confirm 60s       See what would change, change it, and keep a way back
+  lbctl drain web/iis1                    Let the clients of a server finish
+  lbctl status --watch
 
-Exit codes: 0 done, 1 failed, 2 wrong call or invalid document (nothing was tried).
+Exit codes: 0 done, 1 failed, 2 wrong call or invalid document (nothing was tried), 3 changes pending
+(plan --detailed-exitcode).
 Settings come from flags, then LBCTL_* variables, then /etc/lbctl/settings.toml."
 )]
 pub(crate) struct Args {
@@ -59,6 +70,10 @@ pub(crate) struct GlobalArgs {
     /// When to use colours.
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
     pub(crate) color: Option<Color>,
+    /// The balancer to talk to, such as `unix:/var/lib/lbctl/admin.sock` [default: the one of the state
+    /// directory].
+    #[arg(short, long, global = true, value_name = "ADDRESS")]
+    pub(crate) balancer: Option<String>,
     /// The file with settings.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) settings: Option<PathBuf>,
@@ -107,6 +122,23 @@ pub(crate) enum Command {
     Run(RunArgs),
     Validate(ValidateArgs),
     Explain(ExplainArgs),
+    Plan(PlanArgs),
+    Apply(ApplyArgs),
+    Confirm(ConfirmArgs),
+    History(HistoryArgs),
+    Rollback(RollbackArgs),
+    Status(StatusArgs),
+    Drain(DrainArgs),
+    Enable(EnableArgs),
+    Disable(DrainArgs),
+    Logs(LogsArgs),
+    /// Print what the balancer counts, as Prometheus reads it.
+    Metrics,
+    /// Tell what happens in the balancer, from now on, one event on each line.
+    Events,
+    /// Make, list and end tokens, which say to a balancer who asks.
+    #[command(subcommand)]
+    Token(TokenCommand),
     Demo(DemoArgs),
     /// Print the JSON Schema of the document.
     Schema,

@@ -1,16 +1,23 @@
 //! The commands: each reads what it needs, does its work and prints the result.
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, GlobalArgs};
 use crate::report::{Exit, Failure};
 use crate::screen::Screen;
 use crate::settings::Settings;
 
+mod change;
 mod complete;
 mod demo;
+mod drain;
 mod explain;
+mod history;
+mod live;
+mod logs;
 mod man;
 mod run;
 mod schema;
+mod status;
+mod token;
 mod validate;
 
 /// Does what the command line asks for.
@@ -32,6 +39,19 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
             screen.set_color(settings.color);
             explain::run(&args, &settings, screen)
         }
+        Command::Plan(args) => change::plan(&args, &talk(&global, screen)?, screen),
+        Command::Apply(args) => change::apply(&args, &talk(&global, screen)?, screen),
+        Command::Rollback(args) => change::rollback(&args, &talk(&global, screen)?, screen),
+        Command::Confirm(args) => history::confirm(&args, &talk(&global, screen)?, screen),
+        Command::History(args) => history::history(&args, &talk(&global, screen)?, screen),
+        Command::Status(args) => status::run(&args, &talk(&global, screen)?, screen),
+        Command::Drain(args) => drain::drain(&args, &talk(&global, screen)?, screen),
+        Command::Disable(args) => drain::disable(&args, &talk(&global, screen)?, screen),
+        Command::Enable(args) => drain::enable(&args, &talk(&global, screen)?, screen),
+        Command::Logs(args) => logs::run(&args, &talk(&global, screen)?, screen),
+        Command::Metrics => live::metrics(&talk(&global, screen)?, screen),
+        Command::Events => live::events(&talk(&global, screen)?, screen),
+        Command::Token(command) => token::run(&command, &talk(&global, screen)?, screen),
         Command::Demo(args) => {
             let settings = Settings::load_for_demo(&global)?;
             screen.set_color(settings.color);
@@ -41,4 +61,11 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
         Command::Complete(args) => complete::run(&args, screen),
         Command::Man(args) => man::run(&args, screen),
     }
+}
+
+/// The settings of a command that talks to a balancer.
+fn talk(global: &GlobalArgs, screen: &mut Screen) -> Result<Settings, Failure> {
+    let settings = Settings::load(global)?;
+    screen.set_color(settings.color);
+    Ok(settings)
 }

@@ -1,7 +1,8 @@
 //! `lbctl`: a load balancer and application delivery controller, and the tool that runs it.
 //!
 //! Results go to the standard output, notes and errors to the standard error. The exit code is 0
-//! when done, 1 when it failed, and 2 when the call or the document was wrong and nothing was tried.
+//! when done, 1 when it failed, 2 when the call or the document was wrong and nothing was tried, and 3
+//! when `plan` found changes and was asked to tell so.
 
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use crate::report::Exit;
 use crate::screen::Screen;
 
 mod args;
+mod balancer;
 mod command;
 mod document;
 mod output;
@@ -38,5 +40,6 @@ fn main() -> ExitCode {
         Exit::Done => 0,
         Exit::Failed => 1,
         Exit::Misuse => 2,
+        Exit::Pending => 3,
     })
 }

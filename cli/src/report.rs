@@ -14,6 +14,8 @@ pub(crate) enum Exit {
     Failed,
     /// The call or the document was wrong; nothing was tried.
     Misuse,
+    /// There are changes that were asked about.
+    Pending,
 }
 
 /// An error that knows what an operator can do about it.

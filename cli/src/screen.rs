@@ -85,13 +85,19 @@ impl Screen {
 
     /// Prints a result.
     pub(crate) fn result(&self, text: &str) -> Result<(), StdoutError> {
+        self.stream(text).map(drop)
+    }
+
+    /// Prints a part of a result that has no end; whether anybody still reads it.
+    pub(crate) fn stream(&self, text: &str) -> Result<bool, StdoutError> {
         let mut stdout = self.stdout.lock();
         let written = stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush());
         match written {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(StdoutError(error)),
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(StdoutError(error)),
         }
     }
 
@@ -106,6 +112,63 @@ impl Screen {
     pub(crate) fn error(&self, text: &str) {
         drop(self.stderr.lock().write_all(text.as_bytes()));
     }
+}
+
+/// A terminal's second screen, where one picture replaces the other; what was there before comes
+/// back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Picture<'s> {
+    screen: &'s Screen,
+}
+
+impl<'s> Picture<'s> {
+    /// Takes the second screen, when the standard output is a terminal.
+    pub(crate) fn begin(screen: &'s Screen) -> Option<Self> {
+        if !screen.stdout.is_terminal() {
+            return None;
+        }
+        let picture = Self { screen };
+        drop(screen.result("\x1b[?1049h\x1b[?25l"));
+        Some(picture)
+    }
+
+    /// Shows this in the place of what is there, cut to the size of the terminal.
+    /// Gives whether anybody still looks.
+    pub(crate) fn show(&self, text: &str) -> Result<bool, StdoutError> {
+        let size = rustix::termios::tcgetwinsize(&self.screen.stdout).ok();
+        let rows = size.map_or(24, |size| usize::from(size.ws_row).max(2));
+        let columns = size.map_or(80, |size| usize::from(size.ws_col).max(20));
+        let mut shown = "\x1b[H".to_owned();
+        for line in text.lines().take(rows - 1) {
+            shown.push_str(&cut(line, columns));
+            shown.push_str("\x1b[K\r\n");
+        }
+        shown.push_str("\x1b[J");
+        self.screen.stream(&shown)
+    }
+}
+
+impl Drop for Picture<'_> {
+    fn drop(&mut self) {
+        drop(self.screen.result("\x1b[?25h\x1b[?1049l"));
+    }
+}
+
+/// The first columns of a line; colours take none, and end with it.
+fn cut(line: &str, columns: usize) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut used = 0;
+    let mut in_code = false;
+    for c in line.chars() {
+        if in_code || c == '\x1b' {
+            in_code = c != 'm';
+            text.push(c);
+        } else if used < columns {
+            used += 1;
+            text.push(c);
+        }
+    }
+    text
 }
 
 impl Paint {
@@ -145,5 +208,17 @@ impl Paint {
         } else {
             text.to_string()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_at_the_edge_of_the_terminal_and_its_colours_end() {
+        assert_eq!(cut("web/iis1 up", 5), "web/i");
+        assert_eq!(cut("\x1b[31mdown\x1b[0m for", 6), "\x1b[31mdown\x1b[0m f");
+        assert_eq!(cut("\x1b[31mdown for\x1b[0m", 4), "\x1b[31mdown\x1b[0m");
     }
 }

@@ -40,6 +40,29 @@ pub(crate) struct Settings {
     pub(crate) output: Output,
     /// When to use colours.
     pub(crate) color: Color,
+    /// The address of the balancer to talk to; when absent, the one of `state_dir`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) balancer: Option<String>,
+    /// What says to a balancer who we are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<Secret>,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The text, for whom it is meant.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// The settings that flags can give; what is absent is not overridden.
@@ -61,6 +84,8 @@ struct Flags {
     output: Option<Output>,
     #[serde(skip_serializing_if = "Option::is_none")]
     color: Option<Color>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balancer: Option<String>,
 }
 
 /// Why settings could not be used.
@@ -99,6 +124,8 @@ impl Default for Settings {
             log_format: LogFormat::default(),
             output: Output::default(),
             color: Color::default(),
+            balancer: None,
+            token: None,
         }
     }
 }
@@ -160,6 +187,7 @@ impl Settings {
     fn layer(global: &GlobalArgs, mut flags: Flags) -> Result<Self, SettingsError> {
         flags.output = global.output;
         flags.color = global.color;
+        flags.balancer.clone_from(&global.balancer);
         if flags.log_level.is_none() {
             let level = match global.verbose {
                 0 if global.quiet => Some("error"),
@@ -189,7 +217,7 @@ impl Settings {
 }
 
 /// The names of all settings.
-fn names() -> [&'static str; 8] {
+fn names() -> [&'static str; 10] {
     [
         "config",
         "state_dir",
@@ -199,6 +227,8 @@ fn names() -> [&'static str; 8] {
         "log_format",
         "output",
         "color",
+        "balancer",
+        "token",
     ]
 }
 
@@ -220,7 +250,12 @@ fn describe(errors: figment::Error) -> String {
         } else {
             format!("`{key}`: ")
         };
-        let reason = reason(&error.kind);
+        // What stands in the place of a secret may be one.
+        let reason = if error.path.first().is_some_and(|key| key == "token") {
+            "a token is a text such as \"lbctl_…\"".to_owned()
+        } else {
+            reason(&error.kind)
+        };
         let from = from.unwrap_or_default();
         write!(text, "\n  {key}{reason}{from}").expect("a String takes every write");
     }

@@ -2,6 +2,8 @@
 //! module for each thing that an operator would notice.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod asp_net;
@@ -23,6 +25,8 @@ mod limits;
 mod messages;
 #[cfg(test)]
 mod observability;
+#[cfg(test)]
+mod operate;
 #[cfg(test)]
 mod revisions;
 #[cfg(test)]

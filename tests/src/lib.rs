@@ -9,6 +9,7 @@
     reason = "every function of a harness fails the test by panicking"
 )]
 
+mod admin;
 mod balancer;
 mod browser;
 mod client;
@@ -20,6 +21,7 @@ mod wait;
 mod web_server;
 mod wire;
 
+pub use admin::Told;
 pub use balancer::{Balancer, lbctl, lbctl_path, run_lbctl};
 pub use browser::Browser;
 pub use client::Client;

@@ -28,6 +28,9 @@ mod farm;
 /// The servers of the demo.
 const SERVERS: [&str; 3] = ["web1", "web2", "web3"];
 
+/// A server that waits to be added.
+const SPARE: &str = "web4";
+
 /// The port that people expect a trial on.
 const PORT: u16 = 8080;
 
@@ -65,6 +68,19 @@ struct Places {
     access_log: PathBuf,
     cookie_jar: PathBuf,
     servers: BTreeMap<String, SocketAddr>,
+    /// A server that the pool does not have yet.
+    spare: SocketAddr,
+    /// The address of the admin API.
+    balancer: String,
+    /// What to type next: why, and a command line for a shell.
+    invitations: Vec<Invitation>,
+}
+
+/// Something to try.
+#[derive(Debug, Serialize)]
+struct Invitation {
+    why: &'static str,
+    command: String,
 }
 
 pub(super) fn run(args: &DemoArgs, settings: &Settings, screen: &Screen) -> Result<Exit, Failure> {
@@ -72,7 +88,7 @@ pub(super) fn run(args: &DemoArgs, settings: &Settings, screen: &Screen) -> Resu
         .prefix("lbctl-demo-")
         .tempdir()
         .map_err(|error| DemoError::Folder(std::env::temp_dir(), error))?;
-    let farm = Farm::start(&SERVERS).map_err(DemoError::Servers)?;
+    let farm = Farm::start(&[&SERVERS[..], &[SPARE]].concat()).map_err(DemoError::Servers)?;
     let port = args.port.unwrap_or_else(free_port);
     let path = write_document(&folder, &farm, port)?;
     let document = Document::read(&path)?;
@@ -136,14 +152,14 @@ match = {{ path = {{ exact = "/hello" }} }}
 action = {{ respond = {{ status = 200, body = "The balancer itself says hello.\n" }} }}
 
 [pools.web]
-balance = "round_robin"
+balance = "weighted_round_robin"
 persistence = {{ cookie = {{ name = "LB" }} }}
 health_check = {{ interval = "1s", timeout = "500ms", probe = {{ http = {{ path = "/health" }} }} }}
 
 [pools.web.servers]
 "#
     );
-    for (name, address) in farm.addresses() {
+    for (name, address) in farm.addresses().filter(|(name, _)| *name != SPARE) {
         writeln!(text, "{name} = {{ address = \"{address}\" }}")
             .expect("a String takes every write");
     }
@@ -167,17 +183,81 @@ impl Places {
         let url = |address: Option<SocketAddr>, path: &str| {
             address.map_or_else(String::new, |address| format!("http://{address}{path}"))
         };
+        let service = url(balancer.copied(), "/");
+        let servers: BTreeMap<String, SocketAddr> = farm
+            .addresses()
+            .map(|(name, address)| (name.to_owned(), address))
+            .collect();
+        let admin = format!("unix:{}", folder.join("state/admin.sock").display());
+        // The farm has every server that it was started with.
+        let spare = servers[SPARE];
         Self {
-            url: url(balancer.copied(), "/"),
+            invitations: invitations(&program(), &admin, &service, spare),
+            url: service,
             metrics: url(daemon.metrics_address(), "/metrics"),
             document: folder.join("lb.toml"),
             access_log: folder.join("access.log"),
             cookie_jar: folder.join("cookies"),
-            servers: farm
-                .addresses()
-                .map(|(name, address)| (name.to_owned(), address))
+            servers: servers
+                .into_iter()
+                .filter(|(name, _)| name != SPARE)
                 .collect(),
+            spare,
+            balancer: admin,
         }
+    }
+}
+
+/// Every step of a change that loses nothing, on the balancer of this demo.
+fn invitations(program: &str, balancer: &str, url: &str, spare: SocketAddr) -> Vec<Invitation> {
+    let lbctl = format!("{program} -b {}", quoted(balancer));
+    let invitation = |why, command| Invitation { why, command };
+    vec![
+        invitation(
+            "Add a server: it gets its share at once.",
+            format!("{lbctl} server add web/{SPARE} --address {spare}"),
+        ),
+        invitation(
+            "Drain one: its sessions stay with it, new clients go elsewhere.",
+            format!("{lbctl} drain web/web1"),
+        ),
+        invitation(
+            "Change a weight: a fifth of what the others get.",
+            format!("{lbctl} server set web/web2 --weight 20"),
+        ),
+        invitation(
+            "See what it does to new clients, and how the servers are.",
+            format!("for i in 1 2 3 4 5 6; do curl -s {url}; done; {lbctl} status"),
+        ),
+        invitation(
+            "See who changed what, and go back to the beginning.",
+            format!("{lbctl} history && {lbctl} rollback 1 --yes"),
+        ),
+    ]
+}
+
+/// What a shell finds this program by: its name, or its path when the name is not it.
+fn program() -> String {
+    let Ok(own) = std::env::current_exe() else {
+        return "lbctl".to_owned();
+    };
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths)
+        .map(|folder| folder.join("lbctl"))
+        .find(|path| path.is_file());
+    match found.and_then(|path| path.canonicalize().ok()) {
+        Some(path) if path == own => "lbctl".to_owned(),
+        Some(_) | None => quoted(&own.display().to_string()),
+    }
+}
+
+/// A text as one word of a shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:+=@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -189,6 +269,9 @@ fn welcome(places: &Places, paint: Paint) -> String {
         access_log,
         cookie_jar,
         servers,
+        spare: _,
+        balancer: _,
+        invitations,
     } = places;
     let (document, log, jar) = (
         document.display(),
@@ -231,10 +314,33 @@ fn welcome(places: &Places, paint: Paint) -> String {
             format!("curl -s {metrics} | grep lb_server_requests_total"),
         ),
     ] {
-        let comment = paint.faint(format!("# {why}"));
-        let command = paint.code(command);
-        write!(text, "\n  {comment}\n  {command}\n").expect("a String takes every write");
+        text.push_str(&step(why, &command, paint));
+    }
+    let change_title = paint.strong("Then change it while it serves; no request is lost:");
+    write!(text, "\n{change_title}\n").expect("a String takes every write");
+    for Invitation { why, command } in invitations {
+        text.push_str(&step(why, command, paint));
     }
     text.push_str("\nCtrl-C ends it.\n\n");
     text
+}
+
+fn step(why: &str, command: &str, paint: Paint) -> String {
+    let comment = paint.faint(format!("# {why}"));
+    let command = paint.code(command);
+    format!("\n  {comment}\n  {command}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_anything_in_it_is_one_word_of_a_shell() {
+        assert_eq!(
+            quoted("unix:/tmp/x-1/admin.sock"),
+            "unix:/tmp/x-1/admin.sock"
+        );
+        assert_eq!(quoted("/tmp/a b's"), r"'/tmp/a b'\''s'");
+    }
 }

@@ -196,7 +196,7 @@ fn announce(
         );
     }
     screen.note(&welcome(&ready, config.config(), screen));
-    output::print_line(screen, settings.output, &ready)
+    output::print_line(screen, settings.output, &ready).map(drop)
 }
 
 fn welcome(ready: &Ready, config: &Config, screen: &Screen) -> String {

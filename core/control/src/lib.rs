@@ -5,6 +5,7 @@
 //! and changes nothing. It serves no traffic, and stopping it stops none.
 
 mod access;
+pub mod api;
 mod audit;
 mod caller;
 mod clock;

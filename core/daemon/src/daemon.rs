@@ -5,10 +5,11 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lb_control::api::{Api, ApiStartError};
 use lb_control::{
     Access, AccessError, Applied, Audit, AuditError, Caller, Change, Controller, Digest, Proposal,
     Refused, Starting,
@@ -65,6 +66,7 @@ pub struct Daemon {
     running: Arc<Running>,
     controller: Arc<Controller<Live>>,
     access: Arc<Access>,
+    api: Api,
     reread: Option<Arc<Reread>>,
     drain_timeout: Duration,
     _state_dir: StateDir,
@@ -114,6 +116,9 @@ pub enum StartError {
     /// The audit.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The admin API.
+    #[error(transparent)]
+    Api(#[from] ApiStartError),
     /// A change that takes a start.
     #[error("`{0}` can only be changed by a start")]
     OnlyAtStart(&'static str),
@@ -136,6 +141,7 @@ impl StartError {
             Self::History(error) => error.help(),
             Self::Access(error) => Some(error.help()),
             Self::Audit(error) => Some(error.help()),
+            Self::Api(error) => error.help(),
             Self::OnlyAtStart(_) => {
                 Some("change the file of the document, and start the balancer again".to_owned())
             }
@@ -185,12 +191,19 @@ impl Daemon {
         if let Some(digest) = digest {
             remember(&controller, digest);
         }
+        let (controller, access) = (Arc::new(controller), Arc::new(access));
+        let api = Api::start(
+            &options.state_dir,
+            Arc::clone(&controller),
+            Arc::clone(&access),
+        )?;
         Ok(Self {
             runtime,
             signals,
             running,
-            controller: Arc::new(controller),
-            access: Arc::new(access),
+            controller,
+            access,
+            api,
             reread,
             drain_timeout: options.drain_timeout,
             _state_dir: state_dir,
@@ -207,6 +220,11 @@ impl Daemon {
         self.running.metrics_address()
     }
 
+    /// The socket of the admin API.
+    pub fn admin_socket(&self) -> &Path {
+        self.api.path()
+    }
+
     /// The document in force, and the number of its revision.
     pub fn in_force(&self) -> (Arc<ValidConfig>, u64) {
         let current = self.controller.current();
@@ -221,6 +239,7 @@ impl Daemon {
             running,
             controller,
             access,
+            api,
             reread,
             drain_timeout,
             _state_dir: state_dir,
@@ -245,6 +264,8 @@ impl Daemon {
                 () = signals.stop(&obey) => Ended::AtOnce,
             })
         });
+        // It tells what drains until nothing does.
+        drop(api);
         running.finish_log();
         if let Err(error) = access.store_last_use() {
             tracing::warn!(%error, "when tokens were used last is not remembered");

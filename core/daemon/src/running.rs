@@ -9,11 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
+use lb_control::api::Observable;
 use lb_control::{Engine, EngineError, ServerHealth};
+use lb_model::api::ExplainRequest;
 use lb_model::config::{Config, Telemetry};
+use lb_model::plan::Plan;
+use lb_model::status::Status;
 use lb_model::value::Name;
 use lb_model::{Config as Document, ValidConfig};
 use lb_proxy::{AccessSink, Proxy};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::access_log::LogWriter;
@@ -178,6 +183,28 @@ impl Engine for Live {
     }
 
     fn servers(&self, _: &mut dyn FnMut(ServerHealth<'_>)) {}
+}
+
+impl Observable for Live {
+    fn status(&self) -> Status {
+        Status::default()
+    }
+
+    fn metrics(&self) -> String {
+        self.0.metrics()
+    }
+
+    fn touched(&self, _: &mut Plan) {}
+
+    fn explain(&self, config: &ValidConfig, request: &ExplainRequest) -> Result<Value, String> {
+        let request = lb_proxy::ExplainRequest {
+            virtual_service: request.virtual_service.clone(),
+            client: request.client,
+            message: request.message.clone().into_bytes(),
+        };
+        let explained = lb_proxy::explain(config, &request).map_err(|error| error.to_string())?;
+        serde_json::to_value(explained).map_err(|error| error.to_string())
+    }
 }
 
 impl Observed for Running {

@@ -67,6 +67,7 @@ pub struct Change {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ChangeAction")]
 pub enum Action {
     /// An object is added as a whole.
     Add,

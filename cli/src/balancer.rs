@@ -1,0 +1,91 @@
+//! The balancer that commands talk to.
+
+use std::future::Future;
+
+use lb_client::{Address, Client, ClientError, InvalidAddress};
+use lb_model::api::ErrorCode;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::report::{Exit, Explained, Failure};
+use crate::settings::{Secret, Settings};
+
+/// A balancer that can be asked, and what carries the asking.
+pub(crate) struct Balancer {
+    pub(crate) client: Client,
+    runtime: Runtime,
+}
+
+/// The program itself cannot begin to ask.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start an event loop")]
+struct RuntimeError(#[source] std::io::Error);
+
+impl Explained for RuntimeError {
+    fn help(&self) -> Option<String> {
+        None
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Failed
+    }
+}
+
+impl Explained for InvalidAddress {
+    fn help(&self) -> Option<String> {
+        Some(Self::help(self))
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Misuse
+    }
+}
+
+impl Explained for ClientError {
+    fn help(&self) -> Option<String> {
+        Self::help(self)
+    }
+
+    fn exit(&self) -> Exit {
+        match self.code() {
+            Some(ErrorCode::BadRequest | ErrorCode::InvalidDocument) => Exit::Misuse,
+            Some(
+                ErrorCode::Busy
+                | ErrorCode::CannotApply
+                | ErrorCode::Conflict
+                | ErrorCode::Forbidden
+                | ErrorCode::Internal
+                | ErrorCode::MethodNotAllowed
+                | ErrorCode::NotFound
+                | ErrorCode::PreconditionFailed
+                | ErrorCode::Stale
+                | ErrorCode::Timeout
+                | ErrorCode::TooLarge
+                | ErrorCode::Unauthorized
+                | ErrorCode::UnsupportedType,
+            )
+            | None => Exit::Failed,
+        }
+    }
+}
+
+impl Balancer {
+    /// The balancer that the settings name: without one, that of this machine.
+    pub(crate) fn of(settings: &Settings) -> Result<Self, Failure> {
+        let address = match &settings.balancer {
+            Some(text) => text.parse()?,
+            None => Address::Unix(settings.state_dir.join("admin.sock")),
+        };
+        let token = settings.token.as_ref().map(Secret::text);
+        let client = Client::new(address, token)?;
+        let runtime = Builder::new_current_thread().enable_all().build();
+        Ok(Self {
+            client,
+            runtime: runtime.map_err(RuntimeError)?,
+        })
+    }
+
+    /// Waits for an answer.
+    pub(crate) fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.runtime.block_on(answer)
+    }
+}

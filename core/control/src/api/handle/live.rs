@@ -1,0 +1,38 @@
+//! What the balancer is doing now.
+
+use lb_model::api::{ApiError, ErrorCode, ExplainRequest, StatusAnswer};
+
+use crate::api::Observable;
+use crate::api::answer::Given;
+use crate::api::request::Ask;
+use crate::{Controller, Engine};
+
+pub(super) fn status<E: Engine + Observable>(
+    controller: &Controller<E>,
+) -> Result<Given, ApiError> {
+    Given::json(&StatusAnswer {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        at: crate::now(),
+        revision: controller.current().revision.clone(),
+        status: controller.engine().status(),
+    })
+}
+
+pub(super) fn metrics<E: Engine + Observable>(controller: &Controller<E>) -> Given {
+    let format = "text/plain; version=0.0.4; charset=utf-8";
+    Given::text(format, controller.engine().metrics())
+}
+
+pub(super) fn explain<E: Engine + Observable>(
+    controller: &Controller<E>,
+    ask: &Ask,
+) -> Result<Given, ApiError> {
+    let request: ExplainRequest = ask.json()?;
+    let current = controller.current();
+    let explained = controller.engine().explain(&current.config, &request);
+    let explained = explained.map_err(|error| {
+        ApiError::new(ErrorCode::BadRequest, error)
+            .help("send a request line, header fields and an empty line, each with CR LF")
+    })?;
+    Given::json(&explained)
+}

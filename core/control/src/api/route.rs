@@ -1,0 +1,544 @@
+//! Everything the API does, in one table: dispatch, authorisation and the OpenAPI document are made
+//! from it, so that none of them can know a route that another does not.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use hyper::Method;
+use lb_model::api::{ApiError, ErrorCode, Role};
+use lb_model::config::ServerState;
+use lb_model::schema::{Noun, nouns};
+
+use super::nearest_help;
+
+/// One thing that the API does.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    /// The path; `{name}` stands for one segment.
+    pub(crate) template: String,
+    /// What the caller must be allowed.
+    pub(crate) role: Role,
+    pub(crate) operation: Operation,
+    /// Its name for programs that are generated from the OpenAPI document.
+    pub(crate) id: String,
+    /// What it does, in one line.
+    pub(crate) summary: String,
+    pub(crate) takes: Takes,
+    pub(crate) gives: Gives,
+    pub(crate) query: &'static [Parameter],
+    /// Whether `If-Match` guards it.
+    pub(crate) conditional: bool,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Apply,
+    Audit,
+    Caller,
+    Confirm,
+    CreateToken,
+    DeleteObject,
+    Events,
+    Explain,
+    ListObjects,
+    Metrics,
+    OpenApi,
+    PatchObject,
+    Plan,
+    PutDocument,
+    PutObject,
+    ReadDocument,
+    ReadObject,
+    ReadRevision,
+    Revisions,
+    RevokeToken,
+    Rollback,
+    ServerState(ServerState),
+    Status,
+    Tokens,
+}
+
+/// What a request carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// No body.
+    Nothing,
+    /// A whole document, TOML or JSON.
+    Document,
+    /// JSON of this component of the schema.
+    Json(String),
+    /// A JSON merge patch of this component.
+    Patch(String),
+}
+
+/// What an answer carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gives {
+    /// A whole document, TOML or JSON.
+    Document,
+    /// A stream of events.
+    Events,
+    /// JSON of this component of the schema.
+    Json(String),
+    /// JSON whose form is that of this component under each name, or in a list.
+    Many {
+        /// The component.
+        component: String,
+        /// Whether by name.
+        keyed: bool,
+    },
+    /// JSON that has no component.
+    Free,
+    /// Metrics as Prometheus reads them.
+    Metrics,
+}
+
+/// A parameter of a query.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) form: Form,
+}
+
+/// What a parameter of a query holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form {
+    Number,
+    Period,
+    Source,
+    Text,
+}
+
+/// How a change is made; bodies of `POST /apply` hold the same.
+const CHANGE: &[Parameter] = &[
+    Parameter {
+        name: "comment",
+        description: "Why, for the history.",
+        form: Form::Text,
+    },
+    Parameter {
+        name: "confirm",
+        description: "Go back unless the change is confirmed within this time.",
+        form: Form::Period,
+    },
+    Parameter {
+        name: "source",
+        description: "What the caller is.",
+        form: Form::Source,
+    },
+];
+
+const PAGE: &[Parameter] = &[
+    Parameter {
+        name: "before",
+        description: "Only revisions with lower numbers.",
+        form: Form::Number,
+    },
+    Parameter {
+        name: "limit",
+        description: "The most revisions, at most 1000; 100 when absent.",
+        form: Form::Number,
+    },
+];
+
+static TABLE: LazyLock<Vec<Route>> = LazyLock::new(table);
+
+/// Every route.
+pub(crate) fn routes() -> &'static [Route] {
+    &TABLE
+}
+
+/// The segments of a path that a template leaves open, by name.
+pub(crate) type Segments = BTreeMap<String, String>;
+
+/// Finds what a request asks for.
+///
+/// # Errors
+/// 404 for a path that is none of ours, 405 for a method that it does not have.
+pub(crate) fn find(method: &Method, path: &str) -> Result<(&'static Route, Segments), ApiError> {
+    let mut allowed = Vec::new();
+    for route in routes() {
+        let Some(segments) = fit(&route.template, path) else {
+            continue;
+        };
+        if route.method == *method {
+            return Ok((route, segments));
+        }
+        allowed.push(route.method.as_str());
+    }
+    if allowed.is_empty() {
+        return Err(unknown(path));
+    }
+    let message = format!("`{path}` has no {method}");
+    let help = format!("use {}", allowed.join(", "));
+    Err(ApiError::new(ErrorCode::MethodNotAllowed, message).help(help))
+}
+
+/// The segments that a template leaves open, when the path has its form. Names of objects hold
+/// nothing that is escaped, so an escaped path is none of ours.
+fn fit(template: &str, path: &str) -> Option<Segments> {
+    let mut segments = Segments::new();
+    let mut parts = path.split('/');
+    for wanted in template.split('/') {
+        let part = parts.next()?;
+        match wanted.strip_prefix('{').and_then(|w| w.strip_suffix('}')) {
+            Some(name) if !part.is_empty() => {
+                segments.insert(name.to_owned(), part.to_owned());
+            }
+            None if wanted == part => {}
+            Some(_) | None => return None,
+        }
+    }
+    parts.next().is_none().then_some(segments)
+}
+
+fn unknown(path: &str) -> ApiError {
+    let fixed = routes().iter().map(|route| route.template.as_str());
+    let plain = fixed.filter(|template| !template.contains('{'));
+    let below_config = path
+        .strip_prefix("/config/")
+        .and_then(|rest| rest.split('/').next());
+    let help = match below_config {
+        Some(noun) => nearest_help(noun, nouns().iter().map(|noun| noun.plural)),
+        None => nearest_help(path, plain),
+    };
+    let help = help.unwrap_or_else(|| "all paths are in /openapi.json".to_owned());
+    ApiError::new(ErrorCode::NotFound, format!("there is no `{path}`")).help(help)
+}
+
+fn table() -> Vec<Route> {
+    let mut routes = vec![
+        route(Method::GET, "/caller", Role::View, Operation::Caller)
+            .says("caller", "Who the balancer takes the caller for.")
+            .gives("Caller"),
+        route(Method::GET, "/openapi.json", Role::View, Operation::OpenApi)
+            .says("openapi", "This description of the API."),
+        route(Method::GET, "/config", Role::View, Operation::ReadDocument)
+            .says("read_document", "The document in force, as TOML or JSON.")
+            .with(Takes::Nothing, Gives::Document),
+        route(
+            Method::PUT,
+            "/config",
+            Role::Configure,
+            Operation::PutDocument,
+        )
+        .says("put_document", "Replaces the document in force.")
+        .with(Takes::Document, Gives::Json("ApplyAnswer".into()))
+        .guarded(),
+    ];
+    for noun in nouns() {
+        routes.extend(noun_routes(noun));
+    }
+    routes.extend(changes());
+    routes.extend(live());
+    routes.extend(access());
+    routes
+}
+
+fn changes() -> Vec<Route> {
+    vec![
+        route(Method::POST, "/plan", Role::View, Operation::Plan)
+            .says("plan", "What a change would do. Nothing is changed.")
+            .takes("PlanRequest")
+            .gives("PlanAnswer"),
+        route(Method::POST, "/apply", Role::Configure, Operation::Apply)
+            .says("apply", "Makes a change: all of it or nothing.")
+            .takes("ApplyRequest")
+            .gives("ApplyAnswer"),
+        route(
+            Method::POST,
+            "/confirm",
+            Role::Configure,
+            Operation::Confirm,
+        )
+        .says(
+            "confirm",
+            "Keeps a change that would be taken back otherwise.",
+        )
+        .takes("ConfirmRequest")
+        .gives("Revision"),
+        route(
+            Method::POST,
+            "/rollback",
+            Role::Configure,
+            Operation::Rollback,
+        )
+        .says(
+            "rollback",
+            "Goes back to an earlier revision, as a new one.",
+        )
+        .takes("RollbackRequest")
+        .gives("ApplyAnswer"),
+        route(Method::GET, "/revisions", Role::View, Operation::Revisions)
+            .says("revisions", "The history, the newest revision first.")
+            .gives("Revisions")
+            .asks(PAGE),
+        route(
+            Method::GET,
+            "/revisions/{number}",
+            Role::View,
+            Operation::ReadRevision,
+        )
+        .says("revision", "One revision with its document.")
+        .gives("RevisionAnswer"),
+    ]
+}
+
+fn live() -> Vec<Route> {
+    let mut routes = vec![
+        route(Method::GET, "/status", Role::View, Operation::Status)
+            .says("status", "What services, pools and servers are doing now.")
+            .gives("StatusAnswer"),
+        route(Method::GET, "/metrics", Role::View, Operation::Metrics)
+            .says("metrics", "Metrics, as Prometheus reads them.")
+            .with(Takes::Nothing, Gives::Metrics),
+        route(Method::GET, "/events", Role::View, Operation::Events)
+            .says("events", "What happens from now on, as server-sent events.")
+            .with(Takes::Nothing, Gives::Events),
+        route(Method::POST, "/explain", Role::View, Operation::Explain)
+            .says("explain", "Where a request would go now, and why.")
+            .takes("ExplainRequest"),
+    ];
+    for (verb, state, summary) in [
+        (
+            "enable",
+            ServerState::Enabled,
+            "Gives a server traffic again.",
+        ),
+        (
+            "drain",
+            ServerState::Draining,
+            "Gives a server no new clients; it keeps those that it has.",
+        ),
+        (
+            "disable",
+            ServerState::Disabled,
+            "Takes a server out of traffic; what is in progress may finish.",
+        ),
+    ] {
+        let template = format!("/servers/{{pool}}/{{server}}/{verb}");
+        routes.push(
+            route(
+                Method::POST,
+                template,
+                Role::Operate,
+                Operation::ServerState(state),
+            )
+            .says(format!("{verb}_server"), summary)
+            .gives("ApplyAnswer")
+            .asks(CHANGE),
+        );
+    }
+    routes
+}
+
+fn access() -> Vec<Route> {
+    vec![
+        route(Method::GET, "/tokens", Role::Administer, Operation::Tokens)
+            .says("tokens", "Every token, without its secret.")
+            .gives("Tokens"),
+        route(
+            Method::POST,
+            "/tokens",
+            Role::Administer,
+            Operation::CreateToken,
+        )
+        .says(
+            "create_token",
+            "Makes a token; its secret is shown this once.",
+        )
+        .takes("TokenRequest")
+        .gives("NewToken"),
+        route(
+            Method::DELETE,
+            "/tokens/{token}",
+            Role::Administer,
+            Operation::RevokeToken,
+        )
+        .says("revoke_token", "Ends a token at once.")
+        .gives("Token"),
+        route(Method::GET, "/audit", Role::Administer, Operation::Audit).says(
+            "audit",
+            "Who changed what, and who was refused, the newest first.",
+        ),
+    ]
+}
+
+/// The routes of a noun of the document: nouns within nouns have the path of what holds them.
+fn noun_routes(noun: &Noun) -> Vec<Route> {
+    let component = noun.shape.name.clone().unwrap_or_default();
+    let (id, mut words) = (noun.singular, noun.singular.replace('_', " "));
+    if !noun.keyed {
+        words = format!("the {words}");
+    }
+    let (list, one) = templates(noun);
+    let read = route(Method::GET, &one, Role::View, Operation::ReadObject)
+        .says(format!("read_{id}"), format!("Reads {words}."))
+        .gives(&component);
+    let put = route(Method::PUT, &one, Role::Configure, Operation::PutObject)
+        .says(format!("put_{id}"), format!("Makes {words} be this."))
+        .takes(&component)
+        .gives("ApplyAnswer")
+        .guarded();
+    let patch = route(Method::PATCH, &one, Role::Configure, Operation::PatchObject)
+        .says(
+            format!("patch_{id}"),
+            format!("Changes some fields of {words}; null takes one away."),
+        )
+        .with(
+            Takes::Patch(component.clone()),
+            Gives::Json("ApplyAnswer".into()),
+        )
+        .guarded();
+    if !noun.keyed {
+        let reset = route(
+            Method::DELETE,
+            &one,
+            Role::Configure,
+            Operation::DeleteObject,
+        )
+        .says(
+            format!("reset_{id}"),
+            format!("Gives {words} the defaults."),
+        )
+        .gives("ApplyAnswer")
+        .guarded();
+        return vec![read, put, patch, reset];
+    }
+    let listed = route(Method::GET, list, Role::View, Operation::ListObjects)
+        .says(
+            format!("list_{}", noun.plural),
+            format!("Reads every {words}."),
+        )
+        .with(
+            Takes::Nothing,
+            Gives::Many {
+                component,
+                keyed: !noun.is_list,
+            },
+        );
+    let delete = route(
+        Method::DELETE,
+        &one,
+        Role::Configure,
+        Operation::DeleteObject,
+    )
+    .says(format!("delete_{id}"), format!("Takes {words} away."))
+    .gives("ApplyAnswer")
+    .guarded();
+    vec![listed, read, put, patch, delete]
+}
+
+/// The path of all objects of a noun, and of one.
+fn templates(noun: &Noun) -> (String, String) {
+    if !noun.keyed {
+        let path = format!("/config/{}", noun.plural);
+        return (path.clone(), path);
+    }
+    let holder = noun
+        .parent
+        .and_then(|parent| nouns().iter().find(|noun| noun.singular == parent));
+    let above = holder.map_or_else(|| "/config".to_owned(), |holder| templates(holder).1);
+    let list = format!("{above}/{}", noun.plural);
+    let one = format!("{list}/{{{}}}", noun.singular);
+    (list, one)
+}
+
+/// A route that carries no body either way yet.
+fn route(method: Method, template: impl Into<String>, role: Role, operation: Operation) -> Route {
+    Route {
+        method,
+        template: template.into(),
+        role,
+        operation,
+        id: String::new(),
+        summary: String::new(),
+        takes: Takes::Nothing,
+        gives: Gives::Free,
+        query: &[],
+        conditional: false,
+    }
+}
+
+impl Route {
+    fn says(mut self, id: impl Into<String>, summary: impl Into<String>) -> Self {
+        self.id = id.into();
+        self.summary = summary.into();
+        self
+    }
+
+    fn takes(mut self, component: &str) -> Self {
+        self.takes = Takes::Json(component.to_owned());
+        self
+    }
+
+    fn gives(mut self, component: &str) -> Self {
+        self.gives = Gives::Json(component.to_owned());
+        self
+    }
+
+    fn with(mut self, takes: Takes, gives: Gives) -> Self {
+        self.takes = takes;
+        self.gives = gives;
+        self
+    }
+
+    fn asks(mut self, query: &'static [Parameter]) -> Self {
+        self.query = query;
+        self
+    }
+
+    /// A change of what may have changed meanwhile.
+    fn guarded(mut self) -> Self {
+        self.conditional = true;
+        self.query = CHANGE;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_route_is_reached_by_its_own_path_and_has_a_name_of_its_own() {
+        let mut ids = Vec::new();
+        for route in routes() {
+            let path = route.template.replace(['{', '}'], "");
+            let (found, _) = find(&route.method, &path).unwrap();
+            assert_eq!(found.id, route.id, "{} {path}", route.method);
+            assert!(!route.summary.is_empty(), "{path}");
+            ids.push(&route.id);
+        }
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "{ids:?}");
+    }
+
+    #[test]
+    fn a_wrong_path_is_answered_with_what_was_meant() {
+        let help = |path| find(&Method::GET, path).unwrap_err().help.unwrap();
+        assert!(
+            help("/config/pool").contains("pools"),
+            "{}",
+            help("/config/pool")
+        );
+        assert!(help("/statsu").contains("/status"), "{}", help("/statsu"));
+        let wrong_method = find(&Method::POST, "/status").unwrap_err();
+        assert_eq!(wrong_method.code, ErrorCode::MethodNotAllowed);
+        assert_eq!(wrong_method.help.as_deref(), Some("use GET"));
+    }
+
+    #[test]
+    fn nothing_that_changes_the_configuration_is_open_to_those_who_may_only_look() {
+        for route in routes() {
+            let looks = route.method == Method::GET
+                || matches!(route.operation, Operation::Plan | Operation::Explain);
+            assert!(looks || route.role > Role::View, "{}", route.id);
+        }
+    }
+}
