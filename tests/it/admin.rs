@@ -173,9 +173,9 @@ const WRONG: &[Wrong] = &[
         "PUT",
         "/config/pools/no%20name",
         &["-H", JSON, "-d", "{}"],
-        404,
-        "not_found",
-        "",
+        400,
+        "bad_request",
+        "letters",
     ),
     (
         "PATCH",
