@@ -59,7 +59,10 @@ fn strangers_go_round_and_a_session_stays_and_ctrl_c_leaves_nothing() {
     assert!(metrics.contains("lb_server_requests_total{pool=\"web\",server=\"web1\"}"));
     let document = text("document");
     let explained = session.transcript(&["explain", "--config", &document, &url]);
-    assert!(explained.contains("chosen by weighted_round_robin"), "{explained}");
+    assert!(
+        explained.contains("chosen by weighted_round_robin"),
+        "{explained}"
+    );
     let valid = session.transcript(&["validate", &document]);
     assert!(valid.starts_with("exit 0\n"), "{valid}");
 

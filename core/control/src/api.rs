@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use lb_model::api::ExplainRequest;
-use lb_model::plan::Plan;
 use lb_model::status::Status;
 use lb_model::{ValidConfig, nearest};
 use serde_json::Value;
@@ -50,9 +49,6 @@ pub trait Observable: Send + Sync + 'static {
 
     /// What it counts, as Prometheus reads it.
     fn metrics(&self) -> String;
-
-    /// Says of each change how many connections it touches.
-    fn touched(&self, plan: &mut Plan);
 
     /// Where a request would go, and why.
     ///

@@ -13,7 +13,6 @@ use lb_control::api::Observable;
 use lb_control::{Engine, EngineError, ServerHealth};
 use lb_model::api::ExplainRequest;
 use lb_model::config::{Config, Telemetry};
-use lb_model::plan::Plan;
 use lb_model::status::Status;
 use lb_model::value::Name;
 use lb_model::{Config as Document, ValidConfig};
@@ -193,8 +192,6 @@ impl Observable for Live {
     fn metrics(&self) -> String {
         self.0.metrics()
     }
-
-    fn touched(&self, _: &mut Plan) {}
 
     fn explain(&self, config: &ValidConfig, request: &ExplainRequest) -> Result<Value, String> {
         let request = lb_proxy::ExplainRequest {

@@ -17,6 +17,7 @@ mod config;
 mod history;
 mod live;
 mod refusal;
+mod touched;
 
 /// Does what is asked for.
 pub(super) fn handle<E: Engine + Observable>(

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::config::{find, object_path};
 use super::refusal::{invalid_document, mismatch, refused};
+use super::touched;
 use crate::api::Observable;
 use crate::api::answer::Given;
 use crate::api::request::{Ask, Condition, Manner, invalid};
@@ -36,7 +37,7 @@ pub(super) fn plan<E: Engine + Observable>(
     let mut planned = controller
         .plan(&proposal)
         .map_err(|refusal| refused(controller, refusal))?;
-    controller.engine().touched(&mut planned.plan);
+    touched::count(&mut planned.plan, &controller.engine().status());
     Given::json(&PlanAnswer {
         parent: planned.parent,
         plan: planned.plan,
