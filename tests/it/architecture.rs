@@ -48,6 +48,8 @@ const LIFE_OF_A_CONNECTION: &[&str] = &[
     "codec",
     "telemetry",
     "stream",
+    "limit",
+    "disposal",
     "buffer",
     "deadline",
 ];

@@ -179,11 +179,11 @@ access_log = {{ output = {{ file = {log} }} }}
 
 impl Places {
     fn of(daemon: &Daemon, farm: &Farm, folder: &Path) -> Self {
-        let balancer = daemon.addresses().values().next();
+        let balancer = daemon.addresses().into_values().next();
         let url = |address: Option<SocketAddr>, path: &str| {
             address.map_or_else(String::new, |address| format!("http://{address}{path}"))
         };
-        let service = url(balancer.copied(), "/");
+        let service = url(balancer, "/");
         let servers: BTreeMap<String, SocketAddr> = farm
             .addresses()
             .map(|(name, address)| (name.to_owned(), address))

@@ -211,7 +211,7 @@ impl Daemon {
     }
 
     /// Where each virtual service really listens.
-    pub fn addresses(&self) -> &BTreeMap<Name, SocketAddr> {
+    pub fn addresses(&self) -> BTreeMap<Name, SocketAddr> {
         self.running.addresses()
     }
 

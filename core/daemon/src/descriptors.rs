@@ -73,23 +73,23 @@ pub(crate) fn raise(connections_max: Option<u32>) -> Result<usize, DescriptorsEr
     Ok(usize::try_from(connections).unwrap_or(usize::MAX))
 }
 
-/// How many client connections fit into so many open files; those that the document asks for must.
+/// How many client connections fit into so many open files; those that the document asks for must. The
+/// document may ask for more or fewer later, so its number is only checked.
 fn fit(connections_max: Option<u32>, allowed: u64) -> Result<u64, DescriptorsError> {
     let possible = connections(allowed);
     if possible == 0 {
         return Err(DescriptorsError::Useless { allowed });
     }
-    let Some(wanted) = connections_max.map(u64::from) else {
-        return Ok(possible);
-    };
-    if wanted > possible {
+    if let Some(wanted) = connections_max.map(u64::from)
+        && wanted > possible
+    {
         return Err(DescriptorsError::TooFew {
             connections: wanted,
             needed: wanted * PER_CONNECTION + OTHERS,
             allowed,
         });
     }
-    Ok(wanted)
+    Ok(possible)
 }
 
 const fn connections(allowed: u64) -> u64 {
@@ -101,9 +101,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_limit_in_the_document_as_many_connections_as_files_allow() {
+    fn as_many_connections_are_possible_as_files_allow_whatever_the_document_says() {
         assert_eq!(fit(None, 1024), Ok(412));
-        assert_eq!(fit(Some(400), 1024), Ok(400));
+        assert_eq!(fit(Some(400), 1024), Ok(412));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use lb_model::config::{Config, Telemetry};
 use lb_model::status::Status;
 use lb_model::value::Name;
 use lb_model::{Config as Document, ValidConfig};
-use lb_proxy::{AccessSink, Proxy};
+use lb_proxy::{AccessSink, OwnSockets, Proxy};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -72,6 +72,7 @@ impl Running {
                 workers: options.workers,
                 connections_max,
                 access_log: Some(Arc::clone(&log) as Arc<dyn AccessSink>),
+                sockets: Arc::new(OwnSockets::default()),
             },
         )?;
         Ok(Self {
@@ -84,7 +85,7 @@ impl Running {
     }
 
     /// Where each virtual service really listens.
-    pub(crate) fn addresses(&self) -> &BTreeMap<Name, SocketAddr> {
+    pub(crate) fn addresses(&self) -> BTreeMap<Name, SocketAddr> {
         self.proxy.addresses()
     }
 

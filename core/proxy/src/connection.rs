@@ -1,6 +1,5 @@
 //! One accepted connection: what stands between the socket and the protocol that clients speak.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -8,29 +7,29 @@ use lb_model::config::Protocol;
 use tokio::net::TcpStream;
 
 use crate::protocol::{http, tcp};
-use crate::snapshot::LocalService;
-use crate::stream::Client;
+use crate::snapshot::LiveService;
+use crate::stream::{Attendance, Client};
 use crate::worker::Worker;
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    service: Rc<LocalService>,
+    live: Rc<LiveService>,
     stream: TcpStream,
     ends: Ends,
-    idle: Rc<Cell<bool>>,
+    attendance: Rc<Attendance>,
 ) {
-    let _open = Open::count(Rc::clone(&service), worker.index);
+    let _open = Open::count(Rc::clone(&live), worker.index);
     let client = Client {
         stream,
         peer: ends.peer,
         local: ends.local,
-        idle,
+        attendance,
     };
-    match service.service.protocol {
-        Protocol::Http => http::serve(worker, service, client).await,
+    match live.protocol() {
+        Protocol::Http => http::serve(worker, live, client).await,
         // On the heap: it is larger than what an idle HTTP connection needs.
-        Protocol::Tcp => Box::pin(tcp::serve(worker, service, client)).await,
+        Protocol::Tcp => Box::pin(tcp::serve(worker, live, client)).await,
     }
 }
 
@@ -43,19 +42,19 @@ pub(crate) struct Ends {
 
 /// Counts a connection as open until it is dropped, however the task ends.
 struct Open {
-    service: Rc<LocalService>,
+    live: Rc<LiveService>,
     worker: usize,
 }
 
 impl Open {
-    fn count(service: Rc<LocalService>, worker: usize) -> Self {
-        service.counters(worker).connections.add(1);
-        Self { service, worker }
+    fn count(live: Rc<LiveService>, worker: usize) -> Self {
+        live.counters(worker).connections.add(1);
+        Self { live, worker }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.service.counters(self.worker).connections_closed.add(1);
+        self.live.counters(self.worker).connections_closed.add(1);
     }
 }

@@ -31,6 +31,9 @@ pub(crate) enum ProxyError {
     /// The server was silent for longer than `response_timeout`.
     #[error("the server did not answer in time")]
     ServerSlow,
+    /// The configuration changed while the request waited: it is decided about anew.
+    #[error("the configuration has changed")]
+    Superseded,
     /// No server of the pool is available.
     #[error("no server is available")]
     Unavailable,
@@ -50,8 +53,19 @@ impl ProxyError {
             Self::ClientMessage(message) | Self::ServerMessage(message) => Some(message.status),
             Self::ClientSlow => Some(408),
             Self::Connect(_) | Self::ServerGone(_) => Some(502),
-            Self::Unavailable | Self::QueueFull | Self::QueueTimeout => Some(503),
+            Self::Unavailable | Self::Superseded | Self::QueueFull | Self::QueueTimeout => {
+                Some(503)
+            }
             Self::ConnectTimeout | Self::ServerSlow => Some(504),
+        }
+    }
+
+    /// Why a request failed that had failed before: that no other server is left says less than why
+    /// the last one failed.
+    pub(crate) fn or_rather(self, before: Option<Self>) -> Self {
+        match (self, before) {
+            (Self::Unavailable | Self::Superseded, Some(before)) => before,
+            (error, _) => error,
         }
     }
 
@@ -74,6 +88,7 @@ impl ProxyError {
             Self::ServerGone(_) => "server_gone",
             Self::ServerMessage(_) => "server_message",
             Self::ServerSlow => "server_slow",
+            Self::Superseded => "superseded",
             Self::Unavailable => "unavailable",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",

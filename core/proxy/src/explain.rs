@@ -10,7 +10,7 @@ use lb_model::value::Name;
 use serde::Serialize;
 
 use crate::policy::forwarded::{self, Hop};
-use crate::pool::{ClientKey, LocalPool, Server};
+use crate::pool::{ClientKey, LocalPool, Pool, Server};
 use crate::protocol::http::codec::RequestHead;
 use crate::route::{Asked, Destination};
 use crate::snapshot::{OnUnavailable, Service, Snapshot};
@@ -113,10 +113,10 @@ pub fn explain(
     config: &ValidConfig,
     request: &ExplainRequest,
 ) -> Result<Explanation, ExplainError> {
-    let snapshot = Snapshot::build(config, 1);
+    let snapshot = Snapshot::build(config.config(), 1, None);
     let service = find(&snapshot, request.virtual_service.as_ref())?;
     if service.protocol != Protocol::Http {
-        return Err(ExplainError::NotHttp(service.name.clone()));
+        return Err(ExplainError::NotHttp(service.state.name.clone()));
     }
     let mut head = RequestHead::default();
     let bytes = request.message.as_slice();
@@ -148,7 +148,7 @@ pub fn explain(
     let decision = service.routes.decide(&asked);
     let rules = service.routes.trace(&asked).into_iter().map(step);
     let pool = match decision.destination {
-        Destination::Pool(position) => snapshot.pools.get(*position).map(|pool| {
+        Destination::Pool(position) => pool_at(service, *position, &snapshot).map(|pool| {
             let local = LocalPool::new(Arc::clone(pool), 0);
             let name = pool.cookie_name();
             let cookie = name.and_then(|name| head.cookie(bytes, name));
@@ -157,16 +157,16 @@ pub fn explain(
         Destination::Redirect(_) | Destination::Respond(_) | Destination::Nowhere => None,
     };
     Ok(Explanation {
-        virtual_service: service.name.to_string(),
+        virtual_service: service.state.name.to_string(),
         client,
         rules: rules.collect(),
         decided_by: match decision.rule {
             Some(rule) => format!("rule {rule}"),
             None => "no rule: what the virtual service does with the rest".to_owned(),
         },
-        action: describe(decision.destination, &snapshot),
+        action: describe(decision.destination, service),
         when_unavailable: pool.as_ref().map(|_| match &service.unavailable {
-            OnUnavailable::Answer(destination) => describe(destination, &snapshot),
+            OnUnavailable::Answer(destination) => describe(destination, service),
             OnUnavailable::Close => "the connection is closed".to_owned(),
             OnUnavailable::Refuse => "answers 503".to_owned(),
         }),
@@ -232,10 +232,18 @@ fn choose(local: &LocalPool, key: &ClientKey<'_>) -> PoolStep {
     }
 }
 
-fn describe(destination: &Destination, snapshot: &Snapshot) -> String {
+fn pool_at<'a>(
+    service: &Service,
+    position: usize,
+    snapshot: &'a Snapshot,
+) -> Option<&'a Arc<Pool>> {
+    snapshot.pools.get(service.pools.get(position)?)
+}
+
+fn describe(destination: &Destination, service: &Service) -> String {
     match destination {
-        Destination::Pool(position) => match snapshot.pools.get(*position) {
-            Some(pool) => format!("goes to pool {}", pool.name()),
+        Destination::Pool(position) => match service.pools.get(*position) {
+            Some(pool) => format!("goes to pool {pool}"),
             None => "answers 404".to_owned(),
         },
         Destination::Redirect(redirect) => {

@@ -29,7 +29,9 @@ pub(crate) mod upstream;
 
 pub(crate) mod buffer;
 pub(crate) mod deadline;
+pub(crate) mod disposal;
 pub(crate) mod error;
+pub(crate) mod limit;
 pub(crate) mod stream;
 pub(crate) mod telemetry;
 
@@ -42,6 +44,6 @@ pub use protocol::http::codec;
 pub use explain::{
     CandidateStep, ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain,
 };
-pub use listener::BindError;
-pub use proxy::{Drained, Options, Proxy, StartError};
+pub use listener::{BindError, OwnSockets, Sockets, bind, bind_beside};
+pub use proxy::{Drained, Options, Prepared, Proxy, StartError};
 pub use telemetry::access_log::AccessSink;

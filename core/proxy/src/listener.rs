@@ -1,161 +1,186 @@
-//! Bound sockets: one for each worker and virtual service, so that the kernel spreads connections
+//! Accepting: one socket for each worker and virtual service, so that the kernel spreads connections
 //! over the cores.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use lb_model::value::Name;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::connection::{self, Ends};
-use crate::snapshot::LocalService;
+use crate::limit::Permit;
+use crate::snapshot::{LiveService, Served};
 use crate::worker::Worker;
 
-/// How many connections the kernel may hold for us; it lowers this to `net.core.somaxconn`.
-const BACKLOG: i32 = 65_535;
+mod socket;
+
+pub use socket::{BindError, OwnSockets, Sockets, bind, bind_beside};
+pub(crate) use socket::{Bound, Hold};
 
 /// How long to wait when the system refuses another connection, mostly for lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A bound socket of one worker.
+/// How long connections that the kernel has begun to accept are waited for before a socket is closed:
+/// the last step of an opening connection is on its way for as long as the network takes.
+const CLOSE_AFTER: Duration = Duration::from_millis(500);
+
+/// A socket on which a worker accepts, and for whom.
 pub(crate) struct Listener {
-    pub(crate) socket: std::net::TcpListener,
-    pub(crate) service: Rc<LocalService>,
-    /// The address that was bound, with its real port.
-    pub(crate) local: SocketAddr,
+    bound: Arc<Bound>,
+    socket: TcpListener,
+    served: RefCell<Served>,
+    closing: RefCell<Option<Pin<Box<Sleep>>>>,
+    /// Wakes the task that accepts; its waker never changes.
+    waker: RefCell<Option<Waker>>,
 }
 
 /// The connection counts against these limits until this is dropped.
 pub(crate) struct Admission {
-    _service: Option<OwnedSemaphorePermit>,
-    _balancer: OwnedSemaphorePermit,
-}
-
-/// A virtual service whose address could not be bound.
-#[derive(Debug, thiserror::Error)]
-#[error("virtual service `{service}` cannot listen on {address}")]
-pub struct BindError {
-    /// The virtual service.
-    pub service: Name,
-    /// Its address.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-/// Binds one socket for each of `workers`. All have the same port, also when the address asks for a
-/// free one.
-pub(crate) fn bind(
-    service: &Name,
-    address: SocketAddr,
-    workers: usize,
-) -> Result<Vec<std::net::TcpListener>, BindError> {
-    let failed = |source| BindError {
-        service: service.clone(),
-        address,
-        source,
-    };
-    // With SO_REUSEPORT the kernel would let us share the port with another program that sets it
-    // too, and clients would reach one or the other. A socket without it finds out.
-    let probe = open(address, false).map_err(failed)?;
-    let address = probe.local_addr().map_err(failed)?;
-    drop(probe);
-    (0..workers)
-        .map(|_| open(address, true).map_err(failed))
-        .collect()
-}
-
-fn open(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_port(shared)?;
-    socket.set_nonblocking(true)?;
-    // Accepted sockets inherit it: no system call for each.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(if shared { BACKLOG } else { 1 })?;
-    Ok(socket.into())
+    _service: Permit,
+    _balancer: Permit,
 }
 
 impl Listener {
-    /// Accepts connections until the task is aborted.
-    pub(crate) async fn accept(self, worker: Rc<Worker>) {
-        let listener = match TcpListener::from_std(self.socket) {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::error!(service = %self.service.service.name, %error, "the listener is lost");
-                return;
-            }
+    /// The socket of a worker, unless it was taken before. Called on the worker's runtime.
+    pub(crate) fn new(bound: Arc<Bound>, worker: usize, live: Rc<LiveService>) -> Option<Self> {
+        let socket = TcpListener::from_std(bound.take(worker)?);
+        let lost = |error: &io::Error| {
+            let service = &live.state.name;
+            tracing::error!(%service, %error, "the listener is lost");
         };
-        loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => {
-                    // While a limit is reached this connection waits here and further ones in the
-                    // backlog.
-                    let Some(admission) = admit(&worker, &self.service).await else {
-                        return;
-                    };
-                    start(
-                        &worker,
-                        &self.service,
-                        stream,
-                        Ends {
-                            peer,
-                            local: self.local,
-                        },
-                        admission,
-                    );
-                }
-                Err(error) if is_of_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(
-                        service = %self.service.service.name, %error,
-                        "a connection could not be accepted"
-                    );
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+        let socket = socket.inspect_err(lost).ok()?;
+        Some(Self {
+            bound,
+            socket,
+            served: RefCell::new(Served::new(live)),
+            closing: RefCell::default(),
+            waker: RefCell::default(),
+        })
+    }
+
+    /// From now on connections are accepted for this virtual service, also when the socket was about
+    /// to be closed.
+    pub(crate) fn serve(&self, live: Rc<LiveService>) {
+        self.served.replace(Served::new(live));
+        if self.closing.take().is_some() {
+            socket::open_again(&self.socket);
         }
     }
-}
 
-async fn admit(worker: &Worker, service: &LocalService) -> Option<Admission> {
-    let of_balancer = Arc::clone(&worker.connections_limit)
-        .acquire_owned()
+    /// Closes the socket once everything that the kernel has accepted is accepted here.
+    pub(crate) fn close(&self) {
+        socket::shut_off(&self.socket);
+        self.closing.replace(Some(Box::pin(sleep(CLOSE_AFTER))));
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Accepts connections until the socket is to be closed or the task is aborted. What was bound is
+    /// given back.
+    pub(crate) async fn accept(&self, worker: &Rc<Worker>) -> Arc<Bound> {
+        while self.accept_one(worker).await {}
+        Arc::clone(&self.bound)
+    }
+
+    /// Accepts one connection; `false` when there will be no more.
+    async fn accept_one(&self, worker: &Rc<Worker>) -> bool {
+        let accepted = poll_fn(|cx| match self.socket.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => self.poll_closed(cx).map(|()| None),
+        });
+        match accepted.await {
+            Some(Ok((stream, peer))) => {
+                let live = self.live();
+                // While a limit is reached this connection waits here and further ones in the
+                // backlog.
+                let Some(admission) = self.admit(worker, &live).await else {
+                    return false;
+                };
+                let local = self.bound.local();
+                // Another one than before if the address has gone to it meanwhile.
+                let live = self.live();
+                start(worker, live, stream, Ends { peer, local }, admission);
+            }
+            Some(Err(error)) if is_of_connection(&error) => {}
+            Some(Err(error)) => {
+                let service = &self.live().state.name;
+                tracing::warn!(%service, %error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// Who gets the connections.
+    fn live(&self) -> Rc<LiveService> {
+        Rc::clone(self.served.borrow().live())
+    }
+
+    /// Ready when the time is over in which a socket that closes still accepts.
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waker = self.waker.borrow_mut();
+        if waker.is_none() {
+            *waker = Some(cx.waker().clone());
+        }
+        let mut closing = self.closing.borrow_mut();
+        let Some(closing) = &mut *closing else {
+            return Poll::Pending;
+        };
+        while closing.as_mut().poll(cx).is_ready() {
+            if self.bound.end() {
+                return Poll::Ready(());
+            }
+            // A configuration that is prepared but not in force may want it.
+            closing.as_mut().reset(Instant::now() + CLOSE_AFTER);
+        }
+        Poll::Pending
+    }
+
+    /// Nothing when the socket closes before there is a place.
+    async fn admit(&self, worker: &Worker, live: &LiveService) -> Option<Admission> {
+        let (of_balancer, of_service) = (&worker.connections, &live.state.connections);
+        if let Some(balancer) = of_balancer.try_take()
+            && let Some(service) = of_service.try_take()
+        {
+            return Some(Admission {
+                _service: service,
+                _balancer: balancer,
+            });
+        }
+        let mut waiting = pin!(async {
+            // In this order, so that nobody holds one of the balancer while waiting for the other.
+            let service = of_service.take().await;
+            Admission {
+                _service: service,
+                _balancer: of_balancer.take().await,
+            }
+        });
+        poll_fn(|cx| match waiting.as_mut().poll(cx) {
+            Poll::Ready(admission) => Poll::Ready(Some(admission)),
+            Poll::Pending => self.poll_closed(cx).map(|()| None),
+        })
         .await
-        .ok()?;
-    let of_service = match &service.service.connections {
-        Some(limit) => Some(Arc::clone(limit).acquire_owned().await.ok()?),
-        None => None,
-    };
-    Some(Admission {
-        _service: of_service,
-        _balancer: of_balancer,
-    })
+    }
 }
 
 fn start(
     worker: &Rc<Worker>,
-    service: &Rc<LocalService>,
+    live: Rc<LiveService>,
     stream: TcpStream,
     ends: Ends,
     admission: Admission,
 ) {
-    let (own, service) = (Rc::clone(worker), Rc::clone(service));
-    worker.spawn(move |idle| async move {
-        connection::serve(own, service, stream, ends, idle).await;
+    let own = Rc::clone(worker);
+    worker.spawn(&Rc::clone(&live), move |attendance| async move {
+        connection::serve(own, live, stream, ends, attendance).await;
         drop(admission);
     });
 }

@@ -5,7 +5,7 @@
 //! go by turns, a table of persistence, and the count behind a limit, where these are configured.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,11 +28,9 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use lease::{Lease, Reason};
-#[cfg(test)]
-pub(crate) use local::Refusal;
-pub(crate) use local::{LocalPool, TryRefusal};
-pub(crate) use server::{Condition, Health, Server};
+pub(crate) use lease::{Held, Lease, Reason};
+pub(crate) use local::{LocalPool, Refusal, TryRefusal};
+pub(crate) use server::{Health, Server, ServerId};
 pub(crate) use tried::Tried;
 
 pub(crate) use crate::balance::ServerIndex;
@@ -40,6 +38,7 @@ pub(crate) use crate::persistence::ClientKey;
 
 use crate::balance::Turn;
 use crate::persistence::{Persistence, Tag};
+use crate::telemetry::PerWorker;
 use limiter::Limiter;
 use server::{Access, ServerState};
 
@@ -59,8 +58,7 @@ pub(crate) struct Pool {
     retry_budget_percent: u8,
     queue: Queue,
     reuse: Reuse,
-    /// Whether any server has a limit. Requests that began while none had are not counted against
-    /// the first one that is set.
+    /// Whether any server has a limit.
     limited: bool,
     by_tag: FxHashMap<Tag, ServerIndex>,
     /// How many configurations of this pool there were before.
@@ -69,13 +67,18 @@ pub(crate) struct Pool {
 }
 
 /// What outlives a change of the configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PoolState {
     /// Grows with every change of what servers are there for; workers look at nothing else to know
     /// whether their view still holds.
     epoch: AtomicU64,
+    /// The configuration of the pool that is in force; all bits set when it is in none any more.
+    generation: AtomicU64,
     turn: Turn,
     limiter: Limiter,
+    /// Whether all that a worker has in progress, and all that it begins, holds places in the
+    /// limiter. Only that worker writes it, when it goes over to another configuration.
+    counted: PerWorker<AtomicBool>,
     /// Held while deciding on an ejection: two workers must not eject the last two servers.
     ejecting: Mutex<()>,
 }
@@ -96,7 +99,7 @@ pub(crate) enum Outcome {
 impl Pool {
     /// The pool that the model describes, for this many workers. A server of `previous` with the
     /// same name and address keeps its state; tables of persistence go on if their keys still mean
-    /// the same.
+    /// the same. Nothing of `previous` is changed by it: that begins with [`Pool::enter`].
     pub(crate) fn build(
         name: &Name,
         model: &Model,
@@ -126,19 +129,22 @@ impl Pool {
         });
         let tags = Tag::of_servers(name, servers.keys());
         let servers = servers.iter().zip(tags).map(|((name, model), tag)| {
-            let state = inherit(name, model, workers, previous, now);
-            if health_check.is_none() {
-                state.set_health(Health::Unchecked, now);
-            }
+            let state = previous
+                .and_then(|previous| previous.predecessor(name, model, workers))
+                .map_or_else(
+                    || Arc::new(ServerState::new(workers, now)),
+                    |server| Arc::clone(&server.state),
+                );
             let drain_timeout = drain_timeout.map(Period::duration);
             let mut server = Server::build(name, model, tag, state, drain_timeout);
             server.set_cookie = persistence.as_ref().and_then(|p| p.set_cookie(tag));
             server
         });
         let servers: Box<[Server]> = servers.collect();
-        let pool = Arc::new(Self {
+        let limited = servers.iter().any(|s| s.connections_max.is_some());
+        Arc::new(Self {
             name: name.clone(),
-            limited: servers.iter().any(|s| s.connections_max.is_some()),
+            limited,
             by_tag: (0..)
                 .map(ServerIndex::new)
                 .zip(&servers)
@@ -157,10 +163,91 @@ impl Pool {
             retry_budget_percent: *retry_budget_percent,
             queue: queue.clone(),
             reuse: reuse.clone(),
-            state: previous.map_or_else(Arc::default, |p| Arc::clone(&p.state)),
-        });
-        pool.changed(now);
-        pool
+            state: previous.map_or_else(
+                || Arc::new(PoolState::new(workers, limited)),
+                |previous| Arc::clone(&previous.state),
+            ),
+        })
+    }
+
+    /// The server that goes on as the one of this name in the next configuration.
+    fn predecessor(
+        &self,
+        name: &Name,
+        model: &lb_model::config::Server,
+        workers: usize,
+    ) -> Option<&Server> {
+        self.find(name)
+            .filter(|server| server.address == model.address.socket_addr())
+            .filter(|server| server.state.counters.iter().count() == workers.max(1))
+    }
+
+    fn find(&self, name: &Name) -> Option<&Server> {
+        let found = self.servers.binary_search_by(|s| s.name.cmp(name));
+        found.ok().and_then(|position| self.servers.get(position))
+    }
+
+    /// Comes into force in the place of `previous`: servers learn what the operator has changed, and
+    /// limits hold. Requests that wait are not disturbed before [`Pool::settle`].
+    pub(crate) fn enter(&self, previous: Option<&Self>) {
+        let now = now();
+        for server in &self.servers {
+            let state = &server.state;
+            let before = previous
+                .and_then(|previous| previous.find(&server.name))
+                .filter(|before| Arc::ptr_eq(&before.state, state));
+            if let Some(before) = before {
+                state.administer(before.administrative, server.administrative, now);
+            } else {
+                if server.administrative == Administrative::Draining {
+                    state.drain(now);
+                }
+                // A server that joins a running pool is as cold as one that came up.
+                if previous.is_some() {
+                    state.warm(now);
+                }
+            }
+            if self.health_check.is_none() {
+                state.set_health(Health::Unchecked, now, None);
+            }
+        }
+        self.state.epoch.fetch_add(1, Ordering::Release);
+        self.state
+            .generation
+            .store(self.generation, Ordering::Release);
+        self.state.limiter.enter(self, now);
+    }
+
+    /// Every worker uses this configuration: requests that wait under an earlier one decide anew.
+    pub(crate) fn settle(&self) {
+        self.state.limiter.supersede(self.generation);
+        // What was noted of servers under the earlier one since then has woken nobody.
+        self.changed(now());
+    }
+
+    /// No configuration has this pool any more: requests that wait for it decide anew.
+    pub(crate) fn leave(&self) {
+        self.state.generation.store(u64::MAX, Ordering::Release);
+        self.state.limiter.supersede(u64::MAX);
+    }
+
+    /// Whether another configuration of the pool is in force.
+    fn is_superseded(&self) -> bool {
+        self.state.generation.load(Ordering::Acquire) > self.generation
+    }
+
+    /// Which servers of `previous` go on here, by their positions there: for each server the one it
+    /// was, and none for a server that is new.
+    pub(crate) fn carried(&self, previous: &Self) -> Box<[Option<ServerIndex>]> {
+        let same = |server: &Server| {
+            let found = previous
+                .servers
+                .binary_search_by(|s| s.name.cmp(&server.name));
+            let position = found.ok()?;
+            let before = previous.servers.get(position)?;
+            Arc::ptr_eq(&before.state, &server.state).then(|| ServerIndex::new(position))
+        };
+        self.servers.iter().map(same).collect()
     }
 
     /// The pool's name.
@@ -230,6 +317,16 @@ impl Pool {
         }
     }
 
+    /// Whether any server has a limit.
+    pub(crate) const fn limits(&self) -> bool {
+        self.limited
+    }
+
+    /// One server by its name.
+    pub(crate) fn server_named(&self, name: &Name) -> Option<&Server> {
+        self.find(name)
+    }
+
     /// Notes what became of an attempt to use a server; too many failures in a row eject it.
     pub(crate) fn report(&self, index: ServerIndex, outcome: Outcome) {
         let state = &self.server(index).state;
@@ -270,8 +367,8 @@ impl Pool {
     pub(crate) fn mark(&self, index: ServerIndex, health: Health, finding: Arc<str>) -> bool {
         let now = now();
         let state = &self.server(index).state;
-        state.note_probe(finding);
-        let news = state.set_health(health, now);
+        state.note_probe(Arc::clone(&finding));
+        let news = state.set_health(health, now, Some(finding));
         if news {
             self.changed(now);
         }
@@ -295,7 +392,8 @@ impl Pool {
         let Some(until) = now.checked_add(self.ejection.duration.duration()) else {
             return;
         };
-        server.state.eject(until, now);
+        let reason = format!("{failures} {what} in a row");
+        server.state.eject(until, now, reason.into());
         self.changed(now);
         tracing::warn!(
             pool = %self.name,
@@ -332,32 +430,22 @@ impl Pool {
     }
 }
 
-/// The state of a server: its predecessor's if there is one, with what the operator changed.
-fn inherit(
-    name: &Name,
-    model: &lb_model::config::Server,
-    workers: usize,
-    previous: Option<&Pool>,
-    now: Instant,
-) -> Arc<ServerState> {
-    let predecessor = previous
-        .and_then(|pool| pool.servers.iter().find(|server| server.name == *name))
-        .filter(|server| server.address == model.address.socket_addr())
-        .filter(|server| server.state.counters.iter().count() == workers.max(1));
-    if let Some(server) = predecessor {
-        let state = Arc::clone(&server.state);
-        state.administer(server.administrative, model.state, now);
-        return state;
+impl PoolState {
+    fn new(workers: usize, limited: bool) -> Self {
+        let counted = PerWorker::<AtomicBool>::new(workers);
+        for counted in counted.iter() {
+            // Nothing of a pool that nobody has met is in progress.
+            counted.store(limited, Ordering::Relaxed);
+        }
+        Self {
+            epoch: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            turn: Turn::default(),
+            limiter: Limiter::default(),
+            counted,
+            ejecting: Mutex::default(),
+        }
     }
-    let state = ServerState::new(workers, now);
-    if model.state == Administrative::Draining {
-        state.drain(now);
-    }
-    // A server that joins a running pool is as cold as one that came up.
-    if previous.is_some() {
-        state.warm(now);
-    }
-    Arc::new(state)
 }
 
 /// The time, which tests may hold still.

@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use lb_model::Config;
 use lb_model::config::{Action, HeaderMatch, Match, PathMatch, Rule, VirtualService};
 use lb_model::config::{FixedResponse, Redirect};
 use lb_model::value::Name;
@@ -15,7 +14,7 @@ use crate::protocol::http::codec::RequestHead;
 const HOST_MAX: usize = 255;
 
 /// The rules of one virtual service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Routes {
     rules: Vec<CompiledRule>,
     fallback: Destination,
@@ -29,13 +28,14 @@ struct CompiledRule {
 }
 
 /// Where a request goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Destination {
-    /// A pool, by its position in the snapshot.
+    /// A pool, by its position among those that the virtual service uses.
     Pool(usize),
     Redirect(Redirect),
     Respond(FixedResponse),
     /// No rule decides, and there is no pool for the rest.
+    #[default]
     Nowhere,
 }
 
@@ -58,18 +58,18 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Destination {
-    /// A pool by its name. Pools are known by their position among all pools, which is the order of
-    /// their names; `validate` has seen to it that the pool exists.
-    pub(crate) fn pool(name: &Name, config: &Config) -> Self {
-        let found = config.pools.keys().position(|pool| pool == name);
-        found.map_or(Self::Nowhere, Self::Pool)
+    /// A pool by its name, among those that the virtual service uses, in the order of their names.
+    pub(crate) fn pool(name: &Name, pools: &[Name]) -> Self {
+        pools.binary_search(name).map_or(Self::Nowhere, Self::Pool)
     }
 }
 
 impl Routes {
-    /// Compiles the rules of a virtual service.
-    pub(crate) fn compile(service: &VirtualService, config: &Config) -> Self {
-        let position = |name: &Name| Destination::pool(name, config);
+    /// Compiles the rules of a virtual service; `position` finds a pool.
+    pub(crate) fn compile(
+        service: &VirtualService,
+        position: impl Fn(&Name) -> Destination,
+    ) -> Self {
         let compile = |rule: &Rule| CompiledRule {
             rule: rule.clone(),
             destination: rule.action.as_ref().map(|action| match action {
@@ -80,7 +80,10 @@ impl Routes {
         };
         Self {
             rules: service.rules.iter().map(compile).collect(),
-            fallback: service.pool.as_ref().map_or(Destination::Nowhere, position),
+            fallback: service
+                .pool
+                .as_ref()
+                .map_or(Destination::Nowhere, &position),
             by_host: service
                 .rules
                 .iter()

@@ -1,47 +1,70 @@
 //! Everything that a configuration decides, built whole and never changed: a new configuration is a
-//! new snapshot. What outlives a configuration (counters, health, persistence) is shared by name.
+//! new snapshot, in which what stayed the same is the same object. What outlives a configuration
+//! (counters, health, persistence, limits) is shared by name.
 
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use lb_model::ValidConfig;
+use lb_model::Config;
 use lb_model::config::{
-    ClientTimeouts, ForwardedHeaders, HeadLimits as ModelHeadLimits, Protocol, Unavailable,
+    Action, ClientTimeouts, ForwardedHeaders, HeadLimits as ModelHeadLimits, Protocol, Unavailable,
     VirtualService,
 };
 use lb_model::value::Name;
-use tokio::sync::Semaphore;
+use rustc_hash::FxBuildHasher;
 
-use crate::pool::{LocalPool, Pool};
+use crate::disposal::Disposal;
+use crate::limit::Limit;
+use crate::pool::Pool;
 use crate::protocol::http::codec::HeadLimits;
 use crate::route::{Destination, Routes};
+use crate::stream::Attendance;
 use crate::telemetry::{PerWorker, ServiceCounters};
 use crate::upstream::Upstream;
 
 /// What all workers share of one configuration.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Snapshot {
+    /// Those that are enabled.
     pub(crate) services: BTreeMap<Name, Arc<Service>>,
-    /// In the order of their names; routes refer to positions.
-    pub(crate) pools: Vec<Arc<Pool>>,
+    pub(crate) pools: BTreeMap<Name, Arc<Pool>>,
+    /// Also of virtual services that are not enabled.
+    states: BTreeMap<Name, Arc<ServiceState>>,
+    /// What it was built from, to see what the next one changes.
+    config: Config,
 }
 
-/// A virtual service as it runs.
+/// One configuration of a virtual service.
 #[derive(Debug)]
 pub(crate) struct Service {
-    pub(crate) name: Name,
+    /// Distinguishes it from every other that ever was.
+    pub(crate) id: u64,
     pub(crate) address: SocketAddr,
     pub(crate) protocol: Protocol,
+    /// The pools that it uses; routes refer to positions here.
+    pub(crate) pools: Box<[Name]>,
     pub(crate) routes: Routes,
     pub(crate) unavailable: OnUnavailable,
     pub(crate) forwarded: ForwardedHeaders,
     pub(crate) timeouts: ClientTimeouts,
     pub(crate) head: HeadLimits,
-    /// One permit for each client connection, when their number is limited.
-    pub(crate) connections: Option<Arc<Semaphore>>,
+    pub(crate) connections_max: usize,
+    pub(crate) state: Arc<ServiceState>,
+}
+
+/// What is known about a virtual service. It outlives a change of the configuration that leaves the
+/// name as it is.
+#[derive(Debug)]
+pub(crate) struct ServiceState {
+    pub(crate) name: Name,
     pub(crate) counters: PerWorker<ServiceCounters>,
+    /// Client connections at a time.
+    pub(crate) connections: Arc<Limit>,
 }
 
 /// What clients get while no server is available.
@@ -53,77 +76,132 @@ pub(crate) enum OnUnavailable {
     Refuse,
 }
 
-/// What one worker holds of a snapshot: the parts that are not shared between cores.
+/// A virtual service on one worker, through all its configurations at one address. Connections hold
+/// this, and a configuration only for as long as a request takes.
 #[derive(Debug)]
-pub(crate) struct LocalSnapshot {
-    pub(crate) services: BTreeMap<Name, Rc<LocalService>>,
-    pub(crate) pools: Rc<[Upstream]>,
+pub(crate) struct LiveService {
+    /// Its counters and limits.
+    pub(crate) state: Arc<ServiceState>,
+    /// Its connections, by number.
+    pub(crate) connections: RefCell<HashMap<u64, Rc<Attendance>, FxBuildHasher>>,
+    current: RefCell<Rc<LocalService>>,
+    /// What clients speak under the configuration in force.
+    protocol: Cell<Protocol>,
+    closed: Cell<bool>,
+    /// How many of its connections are tunnels.
+    tunnels: Cell<usize>,
+    /// How many sockets it may still get connections from.
+    sockets: Cell<usize>,
 }
 
-/// What one worker holds of a virtual service.
+/// A virtual service that gets connections from a socket.
+#[derive(Debug)]
+pub(crate) struct Served(Rc<LiveService>);
+
+/// A connection of a virtual service that carries bytes and asks the configuration nothing any more.
+#[derive(Debug)]
+pub(crate) struct Tunnelling(Rc<LiveService>);
+
+/// What one worker holds of one configuration of a virtual service.
 #[derive(Debug)]
 pub(crate) struct LocalService {
     pub(crate) service: Arc<Service>,
     /// A copy of its own: the scratch memory of regular expressions is not contended for.
-    pub(crate) routes: Routes,
-    pub(crate) pools: Rc<[Upstream]>,
+    pub(crate) routes: Rc<LocalRoutes>,
+    /// The pools that it uses, as routes refer to them.
+    pub(crate) pools: Box<[Rc<Upstream>]>,
+}
+
+/// A worker's copy of routes, which is taken apart elsewhere.
+#[derive(Debug)]
+pub(crate) struct LocalRoutes {
+    service: Arc<Service>,
+    routes: Routes,
+    disposal: Disposal,
 }
 
 impl Snapshot {
-    /// Builds what a configuration describes.
-    pub(crate) fn build(config: &ValidConfig, workers: usize) -> Self {
-        let config = config.config();
-        let pools: Vec<_> = config
+    /// Builds what a configuration describes. What it has in common with the `previous` snapshot is
+    /// taken from there; nothing that runs is changed by it.
+    pub(crate) fn build(config: &Config, workers: usize, previous: Option<&Self>) -> Self {
+        let config = config.clone();
+        let pools: BTreeMap<_, _> = config
             .pools
             .iter()
-            .map(|(name, pool)| Pool::build(name, pool, workers, None))
+            .map(|(name, model)| {
+                let before = previous.and_then(|previous| previous.pools.get(name));
+                let same = previous.and_then(|previous| previous.config.pools.get(name));
+                let pool = match before {
+                    Some(before) if same == Some(model) => Arc::clone(before),
+                    Some(_) | None => Pool::build(name, model, workers, before.map(AsRef::as_ref)),
+                };
+                (name.clone(), pool)
+            })
             .collect();
-        let services = config
+        let state = |name: &Name| {
+            let before = previous.and_then(|previous| previous.states.get(name));
+            let state =
+                before.map_or_else(|| Arc::new(ServiceState::new(name, workers)), Arc::clone);
+            (name.clone(), state)
+        };
+        let states: BTreeMap<_, _> = config.virtual_services.keys().map(state).collect();
+        let enabled = config
             .virtual_services
             .iter()
-            .filter(|(_, service)| service.enabled)
-            .map(|(name, service)| {
-                let routes = Routes::compile(service, config);
-                let pool = |name: &Name| Destination::pool(name, config);
-                let unavailable = OnUnavailable::compile(service.unavailable.as_ref(), pool);
-                let service = Service::build(name, service, routes, unavailable, workers);
-                (name.clone(), Arc::new(service))
-            })
-            .collect();
-        Self { services, pools }
-    }
-
-    /// The view of one worker.
-    pub(crate) fn local(&self, worker: usize) -> LocalSnapshot {
-        let pools: Rc<[Upstream]> = self
-            .pools
-            .iter()
-            .map(|pool| Upstream::new(LocalPool::new(Arc::clone(pool), worker)))
-            .collect();
-        let services = self
-            .services
-            .iter()
-            .map(|(name, service)| {
-                let local = LocalService {
-                    service: Arc::clone(service),
-                    routes: service.routes.clone(),
-                    pools: Rc::clone(&pools),
+            .filter(|(_, model)| model.enabled);
+        let services = enabled
+            .filter_map(|(name, model)| {
+                let before = previous.and_then(|previous| previous.services.get(name));
+                let same = previous.and_then(|p| p.config.virtual_services.get(name));
+                let service = match before {
+                    Some(before) if same == Some(model) => Arc::clone(before),
+                    Some(_) | None => {
+                        let state = Arc::clone(states.get(name)?);
+                        Arc::new(Service::build(model, state))
+                    }
                 };
-                (name.clone(), Rc::new(local))
+                Some((name.clone(), service))
             })
             .collect();
-        LocalSnapshot { services, pools }
+        Self {
+            services,
+            pools,
+            states,
+            config,
+        }
+    }
+}
+
+impl Snapshot {
+    /// What it was built from.
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
     }
 }
 
 impl Service {
-    fn build(
-        name: &Name,
-        service: &VirtualService,
-        routes: Routes,
-        unavailable: OnUnavailable,
-        workers: usize,
-    ) -> Self {
+    /// The same without rules and pools.
+    fn emptied(&self) -> Self {
+        Self {
+            id: next_id(),
+            address: self.address,
+            protocol: self.protocol,
+            pools: Box::default(),
+            routes: Routes::default(),
+            unavailable: OnUnavailable::Refuse,
+            forwarded: self.forwarded.clone(),
+            timeouts: self.timeouts.clone(),
+            head: self.head,
+            connections_max: self.connections_max,
+            state: Arc::clone(&self.state),
+        }
+    }
+
+    fn build(model: &VirtualService, state: Arc<ServiceState>) -> Self {
+        let pools = pools_of(model);
+        let position = |name: &Name| Destination::pool(name, &pools);
+        let routes = Routes::compile(model, position);
+        let unavailable = OnUnavailable::compile(model.unavailable.as_ref(), position);
         // Without `..`: a field that is added to the model does not compile until it is used.
         let VirtualService {
             description: _,
@@ -142,12 +220,12 @@ impl Service {
                     target_bytes_max,
                 },
             connections_max,
-        } = service;
-        let permits = |max: u32| Arc::new(Semaphore::new(max as usize));
+        } = model;
         Self {
-            name: name.clone(),
+            id: next_id(),
             address: address.socket_addr(),
             protocol: *protocol,
+            pools,
             routes,
             unavailable,
             forwarded: forwarded.clone(),
@@ -157,9 +235,48 @@ impl Service {
                 fields_max: usize::from(*fields_max),
                 target_bytes_max: *target_bytes_max as usize,
             },
-            connections: connections_max.map(permits),
-            counters: PerWorker::new(workers),
+            connections_max: connections_max.map_or(Limit::NONE, |max| max as usize),
+            state,
         }
+    }
+}
+
+fn next_id() -> u64 {
+    static IDS: AtomicU64 = AtomicU64::new(0);
+    IDS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Every pool that a virtual service may send traffic to, once, in the order of their names.
+fn pools_of(model: &VirtualService) -> Box<[Name]> {
+    let of_rules = model.rules.iter().filter_map(|rule| match &rule.action {
+        Some(Action::Pool(name)) => Some(name),
+        Some(Action::Redirect(_) | Action::Respond(_)) | None => None,
+    });
+    let of_unavailable = match &model.unavailable {
+        Some(Unavailable::Pool(name)) => Some(name),
+        Some(Unavailable::Close(_) | Unavailable::Redirect(_) | Unavailable::Respond(_)) | None => {
+            None
+        }
+    };
+    let all: BTreeSet<&Name> = of_rules.chain(&model.pool).chain(of_unavailable).collect();
+    all.into_iter().cloned().collect()
+}
+
+impl ServiceState {
+    fn new(name: &Name, workers: usize) -> Self {
+        Self {
+            name: name.clone(),
+            counters: PerWorker::new(workers),
+            connections: Arc::new(Limit::new(Limit::NONE)),
+        }
+    }
+
+    /// Client connections that are open.
+    pub(crate) fn connections_open(&self) -> u64 {
+        // Those closed are read first: read last, they might outnumber those accepted.
+        let closed = self.counters.sum(|c| c.connections_closed.get());
+        let accepted = self.counters.sum(|c| c.connections.get());
+        accepted.saturating_sub(closed)
     }
 }
 
@@ -179,9 +296,158 @@ impl OnUnavailable {
     }
 }
 
-impl LocalService {
-    /// The counters of this service that a worker writes.
+impl LiveService {
+    pub(crate) fn new(service: Rc<LocalService>) -> Self {
+        Self {
+            state: Arc::clone(&service.service.state),
+            connections: RefCell::default(),
+            protocol: Cell::new(service.service.protocol),
+            current: RefCell::new(service),
+            closed: Cell::new(false),
+            tunnels: Cell::new(0),
+            sockets: Cell::new(0),
+        }
+    }
+
+    /// The configuration in force; the last one when there is none any more.
+    pub(crate) fn current(&self) -> Rc<LocalService> {
+        Rc::clone(&self.current.borrow())
+    }
+
+    /// Looks at the configuration in force.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Service) -> T) -> T {
+        at(&self.current.borrow().service)
+    }
+
+    /// What clients speak.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol.get()
+    }
+
+    /// Goes over to another configuration; the one that was in force.
+    pub(crate) fn switch(&self, service: Rc<LocalService>) -> Rc<LocalService> {
+        self.protocol.set(service.service.protocol);
+        self.current.replace(service)
+    }
+
+    /// No further request begins on its connections, but for the first one of each.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.let_go();
+    }
+
+    /// A connection has ended.
+    pub(crate) fn end(&self, id: u64) {
+        self.connections.borrow_mut().remove(&id);
+        self.let_go();
+    }
+
+    /// Lets the last configuration go when no connection will ask it anything any more.
+    fn let_go(&self) {
+        let asks = self.sockets.get() > 0 || self.tunnels.get() < self.connections.borrow().len();
+        if self.closed.get() && !asks {
+            let empty = self.current().emptied();
+            self.current.replace(Rc::new(empty));
+        }
+    }
+
+    /// Makes these connections look whether they may still wait for another request.
+    pub(crate) fn nudge(&self, ids: &[u64]) {
+        let connections = self.connections.borrow();
+        let some = ids.iter().filter_map(|id| connections.get(id));
+        some.for_each(|connection| connection.nudge());
+    }
+
+    /// Whether a connection that speaks this protocol may wait for another request.
+    pub(crate) fn keeps(&self, protocol: Protocol) -> bool {
+        !self.closed.get() && self.protocol.get() == protocol
+    }
+
+    /// What a worker counts of it.
     pub(crate) fn counters(&self, worker: usize) -> &ServiceCounters {
-        self.service.counters.of(worker)
+        self.state.counters.of(worker)
+    }
+}
+
+impl Served {
+    pub(crate) fn new(live: Rc<LiveService>) -> Self {
+        live.sockets.set(live.sockets.get() + 1);
+        Self(live)
+    }
+
+    /// Who gets the connections.
+    pub(crate) const fn live(&self) -> &Rc<LiveService> {
+        &self.0
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let Self(live) = self;
+        live.sockets.set(live.sockets.get() - 1);
+        live.let_go();
+    }
+}
+
+impl Tunnelling {
+    pub(crate) fn new(live: Rc<LiveService>) -> Self {
+        live.tunnels.set(live.tunnels.get() + 1);
+        live.let_go();
+        Self(live)
+    }
+}
+
+impl Drop for Tunnelling {
+    fn drop(&mut self) {
+        let Self(live) = self;
+        live.tunnels.set(live.tunnels.get() - 1);
+    }
+}
+
+impl LocalService {
+    /// What is left when nothing of it is needed: no rules and no pools.
+    fn emptied(&self) -> Self {
+        let service = Arc::new(self.service.emptied());
+        let disposal = self.routes.disposal.clone();
+        Self {
+            routes: Rc::new(LocalRoutes::new(
+                Arc::clone(&service),
+                Routes::default(),
+                disposal,
+            )),
+            pools: Box::default(),
+            service,
+        }
+    }
+
+    /// What a worker counts of it.
+    pub(crate) fn counters(&self, worker: usize) -> &ServiceCounters {
+        self.service.state.counters.of(worker)
+    }
+}
+
+impl LocalRoutes {
+    /// A copy of routes that was made elsewhere.
+    pub(crate) fn new(service: Arc<Service>, routes: Routes, disposal: Disposal) -> Self {
+        Self {
+            service,
+            routes,
+            disposal,
+        }
+    }
+}
+
+impl Deref for LocalRoutes {
+    type Target = Routes;
+
+    fn deref(&self) -> &Routes {
+        &self.routes
+    }
+}
+
+impl Drop for LocalRoutes {
+    fn drop(&mut self) {
+        let routes = std::mem::take(&mut self.routes);
+        self.disposal.dispose((routes, Arc::clone(&self.service)));
     }
 }

@@ -1,10 +1,11 @@
 //! Streams of bytes, whatever stands between them and the socket.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -14,6 +15,9 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Ready when there is something to read, so that a connection need not hold a buffer to wait.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Whether something has arrived that the event loop may not have told of yet.
+    fn has_unread(&self) -> bool;
+
     /// From now on, dropping the stream resets the connection instead of closing it in order.
     fn reset_when_dropped(&self);
 }
@@ -21,6 +25,11 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 impl Stream for TcpStream {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
+    }
+
+    fn has_unread(&self) -> bool {
+        let peeked = socket2::SockRef::from(self).peek(&mut [MaybeUninit::uninit()]);
+        matches!(peeked, Ok(count) if count > 0)
     }
 
     fn reset_when_dropped(&self) {
@@ -35,6 +44,47 @@ pub(crate) struct Client<S> {
     pub(crate) peer: SocketAddr,
     /// The address that the client connected to.
     pub(crate) local: SocketAddr,
-    /// Told to the worker: whether the connection is between requests.
-    pub(crate) idle: Rc<Cell<bool>>,
+    pub(crate) attendance: Rc<Attendance>,
+}
+
+/// What a connection tells its worker, and how the worker gets its attention.
+#[derive(Debug, Default)]
+pub(crate) struct Attendance {
+    /// Whether the connection is between requests.
+    idle: Cell<bool>,
+    /// Whether it has ever had a server connection of its own.
+    holds_private: Cell<bool>,
+    /// Wakes the task, whose waker never changes.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Attendance {
+    /// Notes how the task of the connection is woken.
+    pub(crate) fn begin(&self, waker: &Waker) {
+        self.waker.replace(Some(waker.clone()));
+    }
+
+    /// Notes whether the connection is between requests.
+    pub(crate) fn set_idle(&self, idle: bool) {
+        self.idle.set(idle);
+    }
+
+    /// Whether the connection has ever had a server connection of its own.
+    pub(crate) fn holds_private(&self) -> bool {
+        self.holds_private.get()
+    }
+
+    /// Notes that the connection has a server connection of its own.
+    pub(crate) fn set_holds_private(&self) {
+        self.holds_private.set(true);
+    }
+
+    /// Makes a connection that is between requests look whether it may still wait for another.
+    pub(crate) fn nudge(&self) {
+        if self.idle.get()
+            && let Some(waker) = &*self.waker.borrow()
+        {
+            waker.wake_by_ref();
+        }
+    }
 }

@@ -1,20 +1,26 @@
 //! Our connections to servers: opened with a deadline, kept per core, and given away only once.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lb_model::config::{PrivateConnections, Reuse};
+use lb_model::config::{PrivateConnections, Reuse, ServerState};
+use rustc_hash::FxHashSet;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::buffer::Buffer;
+use crate::disposal::Disposal;
 use crate::error::ProxyError;
-use crate::pool::LocalPool;
+use crate::pool::{LocalPool, Pool, ServerIndex};
 
 mod idle;
 
 pub(crate) use idle::IdleConnections;
+use idle::Keeping;
 
 /// One connection to a server.
 #[derive(Debug)]
@@ -26,34 +32,208 @@ pub(crate) struct ServerConnection {
     pub(crate) reused: bool,
 }
 
-/// What one worker holds of one pool.
+/// What one worker holds of one configuration of a pool.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) local: LocalPool,
-    pub(crate) idle: IdleConnections,
     pub(crate) private: PrivateConnections,
+    keeping: Keeping,
+    servers: Box<[Rc<LocalServer>]>,
+    disposal: Disposal,
+}
+
+/// What one worker holds of a server, from its first configuration to its last.
+#[derive(Debug, Default)]
+pub(crate) struct LocalServer {
+    idle: IdleConnections,
+    /// Whether connections to it may wait for the next request; not before a configuration that has it
+    /// is entered.
+    open: Cell<bool>,
+}
+
+/// What becomes of the servers of a pool in its next configuration. It is found out once for all
+/// workers.
+#[derive(Debug)]
+pub(crate) struct Heirs {
+    /// For each server of the next configuration the one that it was, and none for a new one.
+    carried: Box<[Option<ServerIndex>]>,
+    /// Servers of the former configuration to which connections do not wait any longer.
+    closed: Box<[ServerIndex]>,
+    /// Servers of the next one to which they begin to.
+    opened: Box<[ServerIndex]>,
+    /// Whether going over takes more than exchanging one for the other.
+    matters: bool,
 }
 
 impl Upstream {
-    pub(crate) fn new(local: LocalPool) -> Self {
+    /// A configuration of a pool, with those servers of the `previous` one that go on. It shares their
+    /// idle connections and takes no effect before [`Upstream::enter`].
+    pub(crate) fn new(
+        local: LocalPool,
+        previous: Option<&Self>,
+        heirs: &Heirs,
+        disposal: Disposal,
+    ) -> Self {
         let Reuse {
             idle_max,
             idle_timeout,
             age_max,
             private,
         } = local.pool().reuse();
-        let servers = local.pool().servers().len();
-        let idle = IdleConnections::new(
-            servers,
-            usize::from(*idle_max),
-            idle_timeout.duration(),
-            age_max.duration(),
-        );
-        let private = *private;
+        let former = |position: usize| {
+            let index = (*heirs.carried.get(position)?)?;
+            previous?.servers.get(index.position()).cloned()
+        };
+        let new = || Rc::new(LocalServer::default());
+        if let Some(previous) = previous {
+            local.inherit(&previous.local);
+        }
+        let servers = 0..local.pool().servers().len();
         Self {
+            private: *private,
+            keeping: Keeping {
+                count_max: usize::from(*idle_max),
+                idle_timeout: idle_timeout.duration(),
+                age_max: age_max.duration(),
+            },
+            servers: servers
+                .map(|position| former(position).unwrap_or_else(new))
+                .collect(),
             local,
-            idle,
-            private,
+            disposal,
+        }
+    }
+
+    /// The worker goes over to this configuration. Servers of the `previous` one whose connections must
+    /// not wait any longer are added to `closed`; what they have in progress finishes.
+    pub(crate) fn enter(
+        &self,
+        previous: Option<&Self>,
+        heirs: &Heirs,
+        closed: &mut Vec<Rc<LocalServer>>,
+    ) {
+        if !heirs.matters {
+            return;
+        }
+        self.local.enter();
+        if let Some(previous) = previous {
+            let gone = heirs.closed.iter();
+            let gone = gone.filter_map(|index| previous.servers.get(index.position()));
+            gone.for_each(|server| server.close(closed));
+        }
+        let opened = heirs.opened.iter();
+        let opened = opened.filter_map(|index| self.servers.get(index.position()));
+        opened.for_each(|server| server.open.set(true));
+    }
+
+    /// The pool is in no configuration any more: no connection to its servers waits any longer.
+    pub(crate) fn leave(&self, closed: &mut Vec<Rc<LocalServer>>) {
+        self.servers.iter().for_each(|server| server.close(closed));
+    }
+
+    /// A connection to a server that is believed to be open.
+    pub(crate) fn take_idle(&self, server: ServerIndex) -> Option<ServerConnection> {
+        self.servers.get(server.position())?.idle.take()
+    }
+
+    /// Keeps a connection whose last exchange is complete, unless it is too old, there are enough, or
+    /// the server is to get no more requests.
+    pub(crate) fn put_idle(&self, server: ServerIndex, connection: ServerConnection, now: Instant) {
+        if let Some(local) = self.servers.get(server.position())
+            && local.open.get()
+        {
+            local.idle.put(&self.keeping, connection, now);
+        }
+    }
+
+    /// Closes what has been idle for too long, is too old, is too much, or was closed by its server.
+    pub(crate) fn sweep(&self, now: Instant) {
+        for local in &self.servers {
+            local.idle.sweep(&self.keeping, now);
+        }
+    }
+
+    /// Whether connections are kept at all.
+    pub(crate) const fn keeps(&self) -> bool {
+        self.keeping.count_max > 0
+    }
+
+    /// What outlives this configuration of a server.
+    pub(crate) fn local_server(&self, server: ServerIndex) -> Option<&Rc<LocalServer>> {
+        self.servers.get(server.position())
+    }
+
+    /// Where a server stands in this configuration, if it does. It stood at `before` in another one.
+    pub(crate) fn position(
+        &self,
+        server: &Rc<LocalServer>,
+        before: ServerIndex,
+    ) -> Option<ServerIndex> {
+        let same = |local: &Rc<LocalServer>| Rc::ptr_eq(local, server);
+        if self.servers.get(before.position()).is_some_and(same) {
+            return Some(before);
+        }
+        self.servers.iter().position(same).map(ServerIndex::new)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        // Of the last configuration that uses it, a pool is much to take apart.
+        self.disposal.dispose(Arc::clone(self.local.pool()));
+    }
+}
+
+impl Heirs {
+    /// What becomes of the servers of a pool in its next configuration; with none before, of the
+    /// first.
+    pub(crate) fn of(pool: &Pool, previous: Option<&Pool>) -> Self {
+        let carried = previous.map(|previous| pool.carried(previous));
+        let carried = carried.unwrap_or_default();
+        let mut closed: FxHashSet<ServerIndex> =
+            previous.map(open_servers).into_iter().flatten().collect();
+        let mut opened = Vec::new();
+        for index in open_servers(pool) {
+            let before = carried.get(index.position()).copied().flatten();
+            if !before.is_some_and(|before| closed.remove(&before)) {
+                opened.push(index);
+            }
+        }
+        let limits_as_before = previous.is_some_and(|previous| previous.limits() == pool.limits());
+        Self {
+            matters: !(limits_as_before && closed.is_empty() && opened.is_empty()),
+            carried,
+            closed: closed.into_iter().collect(),
+            opened: opened.into(),
+        }
+    }
+}
+
+/// The servers to which connections may wait for the next request.
+fn open_servers(pool: &Pool) -> impl Iterator<Item = ServerIndex> {
+    let servers = (0..).map(ServerIndex::new).zip(pool.servers());
+    servers
+        .filter(|(_, server)| server.administrative() != ServerState::Disabled)
+        .map(|(index, _)| index)
+}
+
+impl LocalServer {
+    fn close(self: &Rc<Self>, closed: &mut Vec<Rc<Self>>) {
+        if self.open.replace(false) {
+            closed.push(Rc::clone(self));
+        }
+    }
+
+    /// Whether connections to it may wait for the next request.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.get()
+    }
+
+    /// Has all idle connections closed elsewhere.
+    pub(crate) fn close_idle(&self, disposal: &Disposal) {
+        let idle = self.idle.take_all();
+        if !idle.is_empty() {
+            disposal.dispose(idle);
         }
     }
 }

@@ -2,39 +2,72 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc as blocking};
+use std::task::Poll;
 use std::time::Duration;
 
 use lb_model::config::AccessLogFormat;
+use lb_model::value::Name;
 use rustc_hash::FxBuildHasher;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::buffer::BufferPool;
+use crate::disposal::Disposal;
+use crate::limit::Limit;
 use crate::listener::Listener;
 use crate::protocol::http::Scratch;
-use crate::snapshot::LocalSnapshot;
+use crate::snapshot::LiveService;
+use crate::stream::Attendance;
 use crate::telemetry::access_log::{AccessRecord, AccessSink, LogClock};
+use crate::telemetry::{Histogram, PerWorker};
+use crate::upstream::Upstream;
+
+mod switch;
+
+pub(crate) use switch::{Done, LogSwitch, PoolSwitch, ServiceSwitch, SocketSwitch, Switch};
 
 /// What the connections of one worker share.
 pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) buffers: BufferPool,
-    pub(crate) snapshot: LocalSnapshot,
-    pub(crate) access_log: Option<AccessLog>,
-    /// One permit for each client connection of the whole balancer.
-    pub(crate) connections_limit: Arc<Semaphore>,
+    /// Client connections of the whole balancer.
+    pub(crate) connections: Arc<Limit>,
+    access_log: RefCell<Option<Rc<AccessLog>>>,
+    /// The configuration in force, as far as it is this worker's.
+    present: RefCell<Present>,
+    /// What is in force no more, for as long as it has connections.
+    past: RefCell<Vec<Weak<LiveService>>>,
+    /// Connections that have held a private server connection.
+    with_private: RefCell<Vec<Weak<Attendance>>>,
+    disposal: Disposal,
+    pauses: Arc<PerWorker<Histogram>>,
     #[expect(
         clippy::vec_box,
         reason = "the task of a connection holds the box, not the memory"
     )]
     scratch: RefCell<Vec<Box<Scratch>>>,
     draining: Cell<bool>,
-    connections: RefCell<HashMap<u64, Entry, FxBuildHasher>>,
     next_id: Cell<u64>,
+}
+
+/// What a worker uses for what begins now.
+#[derive(Default)]
+struct Present {
+    pools: HashMap<Name, Rc<Upstream>, FxBuildHasher>,
+    services: HashMap<Name, Rc<LiveService>, FxBuildHasher>,
+    /// By the address of what was bound, which is in use for as long as it stands here.
+    listeners: HashMap<usize, Accepting, FxBuildHasher>,
+}
+
+/// A listener and the task that accepts on it.
+struct Accepting {
+    listener: Rc<Listener>,
+    task: AbortHandle,
 }
 
 /// The access log as one worker writes it.
@@ -70,57 +103,68 @@ impl AccessLog {
 
 /// What a worker is told.
 pub(crate) enum Command {
+    /// Go over to another configuration. The answer is the end of the sender, when nothing begins
+    /// under the old one any more.
+    Switch(Box<Switch>, blocking::Sender<Done>),
     /// Stop accepting, finish what is in progress until the deadline, then end. The answer is how
     /// many connections were cut.
-    Drain(Duration, oneshot::Sender<usize>),
+    Drain(Duration, blocking::Sender<usize>),
 }
 
-struct Entry {
-    abort: AbortHandle,
-    idle: Rc<Cell<bool>>,
+/// What the workers of a proxy have in common.
+#[derive(Clone)]
+pub(crate) struct Common {
+    /// Client connections of the whole balancer.
+    pub(crate) connections: Arc<Limit>,
+    pub(crate) disposal: Disposal,
+    /// How long a worker did nothing else while it went over to another configuration.
+    pub(crate) pauses: Arc<PerWorker<Histogram>>,
 }
 
 /// How many sets of scratch memory a worker keeps for the next requests.
 const SCRATCH_MAX: usize = 1024;
 
 impl Worker {
-    pub(crate) fn new(
-        index: usize,
-        snapshot: LocalSnapshot,
-        access_log: Option<AccessLog>,
-        connections_limit: Arc<Semaphore>,
-    ) -> Self {
+    pub(crate) fn new(index: usize, common: Common) -> Self {
+        let Common {
+            connections,
+            disposal,
+            pauses,
+        } = common;
         Self {
             index,
             buffers: BufferPool::default(),
-            snapshot,
-            access_log,
-            connections_limit,
+            connections,
+            access_log: RefCell::default(),
+            present: RefCell::default(),
+            past: RefCell::default(),
+            with_private: RefCell::default(),
+            disposal,
+            pauses,
             scratch: RefCell::default(),
             draining: Cell::new(false),
-            connections: RefCell::default(),
             next_id: Cell::new(0),
         }
     }
 
     /// Serves until told to end.
-    pub(crate) async fn run(
-        self: Rc<Self>,
-        listeners: Vec<Listener>,
-        mut commands: mpsc::Receiver<Command>,
-    ) {
-        let accepting: Vec<_> = listeners
-            .into_iter()
-            .map(|listener| tokio::task::spawn_local(listener.accept(Rc::clone(&self))))
-            .collect();
+    pub(crate) async fn run(self: Rc<Self>, mut commands: mpsc::Receiver<Command>) {
         let sweeper = tokio::task::spawn_local(Rc::clone(&self).sweep());
-        let Some(Command::Drain(deadline, done)) = commands.recv().await else {
-            return;
+        let (deadline, done) = loop {
+            match commands.recv().await {
+                Some(Command::Switch(switch, done)) => self.switch(*switch, done).await,
+                Some(Command::Drain(deadline, done)) => break (deadline, done),
+                None => return,
+            }
         };
-        for task in &accepting {
-            task.abort();
+        for accepting in self.present.borrow_mut().listeners.drain() {
+            accepting.1.task.abort();
         }
-        let cut = self.drain(deadline).await;
+        let cut = tokio::select! {
+            cut = self.drain(deadline) => cut,
+            // Nothing begins any more, so there is nothing to go over to another configuration.
+            () = ignore(&mut commands) => 0,
+        };
         sweeper.abort();
         if done.send(cut).is_err() {
             tracing::debug!("nobody waits for the end of the drain");
@@ -132,29 +176,55 @@ impl Worker {
         self.draining.get()
     }
 
-    /// Runs a connection as a task of this worker. It tells through the flag when it is idle between
-    /// requests, so that a drain need not wait for it.
+    /// Where finished exchanges are written, if anywhere.
+    pub(crate) fn access_log(&self) -> Option<Rc<AccessLog>> {
+        self.access_log.borrow().clone()
+    }
+
+    /// Runs a connection as a task of this worker. What it is given is for telling when it is idle
+    /// between requests.
     pub(crate) fn spawn<F: Future<Output = ()> + 'static>(
         self: &Rc<Self>,
-        connection: impl FnOnce(Rc<Cell<bool>>) -> F,
+        live: &Rc<LiveService>,
+        connection: impl FnOnce(Rc<Attendance>) -> F,
     ) {
         let id = self.next_id.get();
         self.next_id.set(id.wrapping_add(1));
-        let idle = Rc::new(Cell::new(false));
+        let attendance = Rc::new(Attendance::default());
         // Boxed: an async block keeps what it captures beside what it awaits, and so would hold the
         // state of the connection twice.
-        let (worker, work) = (Rc::clone(self), Box::pin(connection(Rc::clone(&idle))));
-        let task = tokio::task::spawn_local(async move {
-            let _entry = Registered { worker, id };
+        let work = Box::pin(connection(Rc::clone(&attendance)));
+        let registered = Registered {
+            live: Rc::clone(live),
+            id,
+        };
+        live.connections
+            .borrow_mut()
+            .insert(id, Rc::clone(&attendance));
+        tokio::task::spawn_local(async move {
+            let _registered = registered;
+            poll_fn(|cx| {
+                attendance.begin(cx.waker());
+                Poll::Ready(())
+            })
+            .await;
+            drop(attendance);
             work.await;
         });
-        self.connections.borrow_mut().insert(
-            id,
-            Entry {
-                abort: task.abort_handle(),
-                idle,
-            },
-        );
+    }
+
+    /// Notes that a connection holds a private server connection, which may have to be closed while
+    /// the connection is idle.
+    pub(crate) fn note_private(&self, attendance: &Rc<Attendance>) {
+        if attendance.holds_private() {
+            return;
+        }
+        attendance.set_holds_private();
+        let mut list = self.with_private.borrow_mut();
+        if list.len() == list.capacity() {
+            list.retain(|connection| connection.strong_count() > 0);
+        }
+        list.push(Rc::downgrade(attendance));
     }
 
     /// Scratch memory for one exchange.
@@ -176,8 +246,8 @@ impl Worker {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let now = ticks.tick().await;
-            for pool in self.snapshot.pools.iter() {
-                pool.idle.sweep(now);
+            for pool in self.present.borrow().pools.values() {
+                pool.sweep(now);
             }
         }
     }
@@ -188,31 +258,44 @@ impl Worker {
         let mut ticks = tokio::time::interval(Duration::from_millis(10));
         loop {
             ticks.tick().await;
-            // A task that was aborted takes itself off the list when the runtime drops it.
-            for entry in self
-                .connections
-                .borrow()
-                .values()
-                .filter(|entry| entry.idle.get())
-            {
-                entry.abort.abort();
+            let mut left = 0;
+            for live in self.services() {
+                let connections = live.connections.borrow();
+                connections
+                    .values()
+                    .for_each(|connection| connection.nudge());
+                left += connections.len();
             }
-            let left = self.connections.borrow().len();
             if left == 0 || Instant::now() >= deadline {
                 return left;
             }
         }
     }
+
+    /// Every virtual service that has connections, those that are in no configuration any more
+    /// included.
+    fn services(&self) -> Vec<Rc<LiveService>> {
+        let present = self.present.borrow();
+        let past = self.past.borrow();
+        let past = past.iter().filter_map(Weak::upgrade);
+        present.services.values().cloned().chain(past).collect()
+    }
+}
+
+/// Lets commands pass that mean nothing to a worker that drains; their answers are that it is gone.
+async fn ignore(commands: &mut mpsc::Receiver<Command>) {
+    while commands.recv().await.is_some() {}
+    std::future::pending::<()>().await;
 }
 
 /// Takes a connection off the list, however its task ends.
 struct Registered {
-    worker: Rc<Worker>,
+    live: Rc<LiveService>,
     id: u64,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.worker.connections.borrow_mut().remove(&self.id);
+        self.live.end(self.id);
     }
 }

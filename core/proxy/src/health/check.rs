@@ -7,8 +7,8 @@ use lb_model::config::HealthCheck;
 
 use crate::pool::Health;
 
-/// The first probes are spread over this time, or over an interval if that is shorter: soon, because
-/// nothing is known yet, but not all at once.
+/// The first probes are spread over this time or more, or over an interval if that is shorter: soon,
+/// because nothing is known yet, but not all at once.
 const FIRST_WITHIN: Duration = Duration::from_millis(500);
 
 /// The check of one server.
@@ -63,9 +63,10 @@ impl Check {
         self.health
     }
 
-    /// When the first probe is due. `chance` lies between 0 and 1.
-    pub(super) fn first(&self, now: Instant, chance: f64) -> Instant {
-        let within = self.interval.min(FIRST_WITHIN);
+    /// When the first probe is due, among others that are spread over `spread`. `chance` lies between
+    /// 0 and 1.
+    pub(super) fn first(&self, now: Instant, spread: Duration, chance: f64) -> Instant {
+        let within = self.interval.min(FIRST_WITHIN.max(spread));
         after(now, within.mul_f64(chance))
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lb_model::config::{HttpProbe, Pool as PoolModel, Server as ServerModel, TcpProbe};
+use lb_model::config::{
+    HealthCheck, HttpProbe, Pool as PoolModel, Server as ServerModel, TcpProbe,
+};
 use lb_model::value::{Period, ServerAddress, StatusRange, Weight};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
@@ -237,6 +239,12 @@ async fn until(pool: &Pool, health: Health) {
     timeout(Duration::from_secs(30), reached).await.unwrap();
 }
 
+fn begin(pool: &Arc<Pool>) -> Checks {
+    let mut checks = Checks::new();
+    checks.take_over(std::slice::from_ref(pool));
+    checks
+}
+
 fn check() -> HealthCheck {
     HealthCheck {
         interval: "20ms".parse().unwrap(),
@@ -249,7 +257,7 @@ fn check() -> HealthCheck {
 async fn a_server_that_dies_goes_down_and_one_that_returns_comes_up() {
     let (closed, address) = closed_port();
     let pool = pool(address, check());
-    let _checks = spawn(&pool);
+    let _checks = begin(&pool);
     assert_eq!(pool.servers()[0].health(), Health::Unchecked);
     until(&pool, Health::Down).await;
     let status = pool.servers()[0].status(std::time::Instant::now());
@@ -269,7 +277,7 @@ async fn a_server_that_accepts_and_stays_silent_fails_by_time() {
         ..check()
     };
     let pool = pool(listener.local_addr().unwrap(), check);
-    let _checks = spawn(&pool);
+    let _checks = begin(&pool);
     until(&pool, Health::Down).await;
     let status = pool.servers()[0].status(std::time::Instant::now());
     assert_eq!(status.probe.as_deref(), Some("no answer within 50 ms"));
@@ -285,7 +293,7 @@ async fn a_probe_goes_to_its_own_port_if_it_has_one() {
     };
     let closed = SocketAddr::new(probed.ip(), 1);
     let pool = pool(closed, check);
-    let _checks = spawn(&pool);
+    let _checks = begin(&pool);
     until(&pool, Health::Up).await;
 }
 
@@ -296,7 +304,7 @@ fn checks_run_on_a_runtime_of_one_thread() {
     runtime.unwrap().block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let pool = pool(listener.local_addr().unwrap(), check());
-        let _checks = spawn(&pool);
+        let _checks = begin(&pool);
         until(&pool, Health::Up).await;
     });
 }
@@ -305,7 +313,7 @@ fn checks_run_on_a_runtime_of_one_thread() {
 async fn probes_end_with_the_checks() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let pool = pool(listener.local_addr().unwrap(), check());
-    let checks = spawn(&pool);
+    let checks = begin(&pool);
     until(&pool, Health::Up).await;
     drop(checks);
     let released = async {

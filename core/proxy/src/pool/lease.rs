@@ -1,10 +1,13 @@
 //! A server that a request has, for as long as it has it.
 
+use std::sync::Arc;
+
 use lb_model::config::Balance;
 
-use super::local::LocalPool;
-use super::{Outcome, Server, ServerIndex, now};
+use super::local::{self, LocalPool};
+use super::{Outcome, PoolState, Server, ServerIndex, ServerState, now};
 use crate::persistence::{Found, Record};
+use crate::telemetry::ServerCounters;
 
 /// Why a server was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +77,43 @@ impl<'a> Lease<'a> {
         }
     }
 
+    /// What is left of it for a connection that lives on without the pool's configuration.
+    pub(crate) fn into_held(mut self) -> Held {
+        self.commit();
+        let held = Held {
+            pool: Arc::clone(&self.local.pool().state),
+            server: Arc::clone(&self.server().state),
+            worker: self.local.worker(),
+        };
+        // The end of the request is now that of what was made of it.
+        std::mem::forget(self);
+        held
+    }
+
     /// Notes what became of an attempt to use the server.
     pub(crate) fn report(&self, outcome: Outcome) {
         self.local.pool().report(self.index, outcome);
+    }
+}
+
+/// A server that a connection has, whatever becomes of the configuration; dropped when it has ended.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pool: Arc<PoolState>,
+    server: Arc<ServerState>,
+    worker: usize,
+}
+
+impl Held {
+    /// What this worker counts of the server.
+    pub(crate) fn counters(&self) -> &ServerCounters {
+        self.server.counters.of(self.worker)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        local::end(&self.pool, &self.server, self.worker);
     }
 }
 

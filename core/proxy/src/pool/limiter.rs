@@ -32,9 +32,17 @@ pub(super) struct Limiter {
 pub(super) struct Queue {
     pub(super) slots: Slots,
     /// How to wake each one that waits.
-    wakers: HashMap<Ticket, oneshot::Sender<Option<ServerId>>>,
+    wakers: HashMap<Ticket, Waker>,
     /// Which configuration the limits come from: an older pool that is still in use must not bring
     /// its own back.
+    generation: u64,
+}
+
+/// How to wake one that waits.
+#[derive(Debug)]
+struct Waker {
+    grant: oneshot::Sender<Option<ServerId>>,
+    /// The configuration under which it joined.
     generation: u64,
 }
 
@@ -63,12 +71,16 @@ impl Limiter {
         &'a self,
         mut queue: MutexGuard<'a, Queue>,
         wants: Wants,
-        length_max: u32,
+        pool: &Pool,
     ) -> Option<Waiting<'a>> {
-        let length_max = usize::try_from(length_max).unwrap_or(usize::MAX);
+        let length_max = usize::try_from(pool.queue.length_max).unwrap_or(usize::MAX);
         let ticket = queue.slots.join(wants, length_max)?;
         let (sender, grant) = oneshot::channel();
-        queue.wakers.insert(ticket, sender);
+        let waker = Waker {
+            grant: sender,
+            generation: pool.generation,
+        };
+        queue.wakers.insert(ticket, waker);
         Some(Waiting {
             limiter: self,
             ticket,
@@ -82,13 +94,63 @@ impl Limiter {
         self.lock().release(server);
     }
 
-    /// Takes over limits and whom servers are there for, and wakes whom that concerns.
+    /// Takes over whom servers are there for, and wakes whom that concerns.
     pub(super) fn update(&self, pool: &Pool, now: Instant) {
         let mut queue = self.lock();
-        if pool.generation < queue.generation || !pool.limited && queue.slots.is_empty() {
-            return;
+        if queue.take_over(pool, now) {
+            let wakes = queue.slots.reconsider();
+            queue.wake(wakes);
         }
-        queue.generation = pool.generation;
+    }
+
+    /// Takes over the limits of a configuration. Who waits is woken only for a place: the next
+    /// configuration may have others to wait for.
+    pub(super) fn enter(&self, pool: &Pool, now: Instant) {
+        let mut queue = self.lock();
+        if queue.take_over(pool, now) && !pool.limited {
+            let known = |id| pool.servers.iter().any(|server| server.state.id == id);
+            queue.slots.forget_others(known);
+        }
+    }
+
+    /// Wakes everybody who joined under an earlier configuration than this one.
+    pub(super) fn supersede(&self, generation: u64) {
+        let mut queue = self.lock();
+        let earlier = queue.wakers.iter();
+        let earlier = earlier.filter(|(_, waker)| waker.generation < generation);
+        let mut tickets: Vec<Ticket> = earlier.map(|(ticket, _)| *ticket).collect();
+        // Who came first decides first.
+        tickets.sort_unstable();
+        let wakes = queue.slots.send_away(tickets);
+        queue.wake(wakes);
+    }
+
+    /// Counts requests of one worker that began without a place as if they had one, or takes their
+    /// places when they will not give them back.
+    pub(super) fn recount(
+        &self,
+        counted: bool,
+        in_progress: impl IntoIterator<Item = (ServerId, u32)>,
+    ) {
+        let mut queue = self.lock();
+        for (server, number) in in_progress {
+            if counted {
+                queue.slots.adopt(server, number);
+            } else {
+                queue.slots.disown(server, number);
+            }
+        }
+    }
+}
+
+impl Queue {
+    /// Takes over limits and whom servers are there for, unless a later configuration is in force or
+    /// there is nothing to be limited; whether it has.
+    fn take_over(&mut self, pool: &Pool, now: Instant) -> bool {
+        if pool.generation < self.generation || !pool.limited && self.slots.is_empty() {
+            return false;
+        }
+        self.generation = pool.generation;
         let servers = pool.servers.iter().zip(access(pool, now));
         let servers = servers.map(|(server, access)| {
             let admits = match access {
@@ -98,12 +160,11 @@ impl Limiter {
             };
             (server.state.id, server.connections_max, admits)
         });
-        let wakes = queue.slots.update(servers);
-        queue.wake(wakes);
+        let wakes = self.slots.update(servers);
+        self.wake(wakes);
+        true
     }
-}
 
-impl Queue {
     fn release(&mut self, server: ServerId) {
         let wakes = self.slots.release(server);
         self.wake(wakes);
@@ -117,7 +178,7 @@ impl Queue {
             };
             if let Some(waker) = self.wakers.remove(&ticket) {
                 // Who waits takes the lock before it goes, so that it is still there to receive.
-                let sent = waker.send(grant);
+                let sent = waker.grant.send(grant);
                 debug_assert!(
                     sent.is_ok(),
                     "a waiting request takes its waker along when it goes"

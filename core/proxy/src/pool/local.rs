@@ -2,14 +2,15 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::lease::{Lease, Reason};
-use super::limiter::{Slots, Wants};
+use super::limiter::{Slots, Waiting, Wants};
 use super::retry_budget::RetryBudget;
-use super::server::{Access, ServerId};
+use super::server::{Access, Server, ServerId};
 use super::view::View;
-use super::{ClientKey, Pool, ServerIndex, Tried, now};
+use super::{ClientKey, Pool, PoolState, ServerIndex, ServerState, Tried, now};
 use crate::balance::random::Random;
 use crate::balance::{Cursor, Field, coin, pick};
 use crate::error::ProxyError;
@@ -36,6 +37,9 @@ pub(crate) enum Refusal {
     /// Every server that could take it stayed at its limit for too long.
     #[error("no server came below its limit in time")]
     QueueTimeout,
+    /// The pool has another configuration now: the request has to be decided about anew.
+    #[error("the configuration has changed")]
+    Superseded,
     /// No server is there.
     #[error("no server is available")]
     Unavailable,
@@ -67,6 +71,7 @@ impl From<Refusal> for ProxyError {
             Refusal::Unavailable => Self::Unavailable,
             Refusal::QueueFull => Self::QueueFull,
             Refusal::QueueTimeout => Self::QueueTimeout,
+            Refusal::Superseded => Self::Superseded,
         }
     }
 }
@@ -86,10 +91,16 @@ const NOBODY: ClientKey<'static> = ClientKey {
 };
 
 impl LocalPool {
-    /// The pool as this worker will see it.
+    /// Goes on with the retries that the former configuration has saved up.
+    pub(crate) fn inherit(&self, previous: &Self) {
+        self.retry_budget.inherit(&previous.retry_budget);
+    }
+
+    /// The pool as this worker will see it. It may be made on any thread, and changes nothing.
     pub(crate) fn new(pool: Arc<Pool>, worker: usize) -> Self {
         Self {
-            view: RefCell::new(View::new(&pool, now())),
+            // The first request makes one that holds.
+            view: RefCell::new(View::none()),
             random: Random::new(),
             retry_budget: RetryBudget::new(pool.retry_budget_percent),
             taking_part: RefCell::default(),
@@ -98,23 +109,63 @@ impl LocalPool {
         }
     }
 
+    pub(super) const fn worker(&self) -> usize {
+        self.worker
+    }
+
     /// The pool that all workers share.
     pub(crate) const fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
 
+    /// The worker goes over to this configuration of the pool, on its own thread. From here on all
+    /// that it has in progress is counted against limits, or nothing is.
+    pub(crate) fn enter(&self) {
+        let counted = self.pool.state.counted.of(self.worker);
+        if counted.load(Ordering::Relaxed) == self.pool.limited {
+            return;
+        }
+        counted.store(self.pool.limited, Ordering::Relaxed);
+        let in_progress = |server: &Server| {
+            let counters = server.state.counters.of(self.worker);
+            let number = counters.requests.get() - counters.requests_ended.get();
+            (number > 0).then(|| (server.state.id, u32::try_from(number).unwrap_or(u32::MAX)))
+        };
+        let in_progress = self.pool.servers.iter().filter_map(in_progress);
+        let limiter = &self.pool.state.limiter;
+        limiter.recount(self.pool.limited, in_progress);
+    }
+
+    /// Whether this worker counts what is in progress against limits.
+    fn is_counted(&self) -> bool {
+        let counted = self.pool.state.counted.of(self.worker);
+        counted.load(Ordering::Relaxed)
+    }
+
+    /// A server for a request that has not waited yet.
+    #[cfg(test)]
+    pub(crate) async fn acquire(
+        &self,
+        key: &ClientKey<'_>,
+        tried: &Tried,
+    ) -> Result<Lease<'_>, Refusal> {
+        self.acquire_since(key, tried, &mut None).await
+    }
+
     /// A server for a request, if need be after waiting in the queue. Each attempt names the servers
-    /// that were tried before.
-    pub(crate) async fn acquire<'a>(
+    /// that were tried before. `since` is when the request began to wait, also if that was under an
+    /// earlier configuration.
+    pub(crate) async fn acquire_since<'a>(
         &'a self,
         key: &ClientKey<'_>,
         tried: &Tried,
+        since: &mut Option<Instant>,
     ) -> Result<Lease<'a>, Refusal> {
         match self.try_acquire(key, tried) {
             Ok(lease) => Ok(lease),
             Err(TryRefusal::Unavailable) => Err(Refusal::Unavailable),
             // Boxed: the future of a request that does not wait stays small.
-            Err(TryRefusal::AtLimit) => Box::pin(self.wait(key, tried)).await,
+            Err(TryRefusal::AtLimit) => Box::pin(self.wait(key, tried, since)).await,
         }
     }
 
@@ -128,7 +179,7 @@ impl LocalPool {
             self.retry_budget.deposit();
         }
         let pinned = self.pinned(key, tried, Use::Use);
-        let place = if self.pool.limited {
+        let place = if self.is_counted() {
             let mut queue = self.pool.state.limiter.lock();
             let place = self.place(pinned, key, tried, &self.draw(Some(&queue.slots)));
             if let Place::At(index, _) = place {
@@ -159,22 +210,27 @@ impl LocalPool {
 
     /// A request has ended.
     pub(super) fn end(&self, index: ServerIndex) {
-        let counters = &self.pool.server(index).state.counters;
-        counters.of(self.worker).requests_ended.add(1);
-        if self.pool.limited {
-            self.pool.state.limiter.release(self.id(index));
-        }
+        end(
+            &self.pool.state,
+            &self.pool.server(index).state,
+            self.worker,
+        );
     }
 
     /// The server to which the client has a connection of its own, if need be after waiting until it
-    /// is below its limit; nothing when it may not be used any more.
-    pub(crate) async fn hold(&self, index: ServerIndex) -> Option<Lease<'_>> {
+    /// is below its limit. A refusal other than [`Refusal::Superseded`] means that it may not be used
+    /// any more.
+    pub(crate) async fn hold(
+        &self,
+        index: ServerIndex,
+        since: &mut Option<Instant>,
+    ) -> Result<Lease<'_>, Refusal> {
         self.refresh();
         match self.access(index) {
             Access::Open | Access::KnownOnly(_) => {}
-            Access::Nobody(_) => return None,
+            Access::Nobody(_) => return Err(Refusal::Unavailable),
         }
-        if self.pool.limited {
+        if self.is_counted() {
             let id = self.id(index);
             let waiting = {
                 let mut queue = self.pool.state.limiter.lock();
@@ -182,29 +238,53 @@ impl LocalPool {
                     queue.slots.take(id);
                     None
                 } else {
-                    let length_max = self.pool.queue.length_max;
                     let limiter = &self.pool.state.limiter;
-                    Some(limiter.join(queue, Wants::Known(id), length_max)?)
+                    let waiting = limiter.join(queue, Wants::Known(id), &self.pool);
+                    Some(waiting.ok_or(Refusal::QueueFull)?)
                 }
             };
             if let Some(waiting) = waiting {
-                let timeout = self.pool.queue.timeout.duration();
-                tokio::time::timeout(timeout, waiting.granted())
-                    .await
-                    .ok()??;
+                let granted = self.granted(waiting, since).await?;
+                granted.ok_or(Refusal::Unavailable)?;
             }
         }
-        Some(self.lease(index, Reason::Private, &NOBODY))
+        Ok(self.lease(index, Reason::Private, &NOBODY))
     }
 
-    /// Waits until a server that could take the request is below its limit.
+    /// Waits for a place, no longer than the queue allows since the request first waited in it; none
+    /// when there is no server left to wait for.
+    async fn granted(
+        &self,
+        waiting: Waiting<'_>,
+        since: &mut Option<Instant>,
+    ) -> Result<Option<ServerIndex>, Refusal> {
+        let since = *since.get_or_insert_with(now);
+        let deadline = since + self.pool.queue.timeout.duration();
+        let granted = tokio::time::timeout_at(deadline.into(), waiting.granted())
+            .await
+            .map_err(|_| Refusal::QueueTimeout)?;
+        let Some(id) = granted else {
+            return if self.pool.is_superseded() {
+                Err(Refusal::Superseded)
+            } else {
+                Ok(None)
+            };
+        };
+        if !self.is_counted() {
+            // Limits were given up between the grant and now: nobody would give the place back.
+            self.pool.state.limiter.release(id);
+        }
+        Ok(self.index(id))
+    }
+
+    /// Waits until a server that could take the request is below its limit. `since` is when the
+    /// request began to wait, also if that was under an earlier configuration.
     pub(crate) async fn wait<'a>(
         &'a self,
         key: &ClientKey<'_>,
         tried: &Tried,
+        since: &mut Option<Instant>,
     ) -> Result<Lease<'a>, Refusal> {
-        let timeout = self.pool.queue.timeout.duration();
-        let deadline = tokio::time::Instant::now() + timeout;
         loop {
             let pinned = self.pinned(key, tried, Use::Use);
             let (reason, waiting) = {
@@ -212,7 +292,9 @@ impl LocalPool {
                 let draw = self.draw(Some(&queue.slots));
                 let wants = match self.place(pinned, key, tried, &draw) {
                     Place::At(index, reason) => {
-                        queue.slots.take(self.id(index));
+                        if self.is_counted() {
+                            queue.slots.take(self.id(index));
+                        }
                         return Ok(self.lease(index, reason, key));
                     }
                     Place::Nowhere => return Err(Refusal::Unavailable),
@@ -220,15 +302,11 @@ impl LocalPool {
                     Place::Full(None) => Wants::AnyOf(self.ids(tried)),
                 };
                 let reason = pinned.map(|(_, found)| Reason::Persistence(found));
-                let length_max = self.pool.queue.length_max;
-                let waiting = self.pool.state.limiter.join(queue, wants, length_max);
+                let waiting = self.pool.state.limiter.join(queue, wants, &self.pool);
                 (reason, waiting.ok_or(Refusal::QueueFull)?)
             };
-            let granted = tokio::time::timeout_at(deadline, waiting.granted())
-                .await
-                .map_err(|_| Refusal::QueueTimeout)?;
             // Without a grant, no server is left that it waited for: decide again.
-            if let Some(index) = granted.and_then(|id| self.index(id)) {
+            if let Some(index) = self.granted(waiting, since).await? {
                 let reason = reason.unwrap_or(Reason::Balance(self.pool.balance));
                 return Ok(self.lease(index, reason, key));
             }
@@ -386,5 +464,13 @@ impl LocalPool {
         let now = now();
         self.pool.end_ejections(now);
         self.view.replace(View::new(&self.pool, now));
+    }
+}
+
+/// A request of this worker has ended.
+pub(super) fn end(pool: &PoolState, server: &ServerState, worker: usize) {
+    server.counters.of(worker).requests_ended.add(1);
+    if pool.counted.of(worker).load(Ordering::Relaxed) {
+        pool.limiter.release(server.id);
     }
 }

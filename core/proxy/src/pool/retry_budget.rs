@@ -26,6 +26,13 @@ impl RetryBudget {
         }
     }
 
+    /// Goes on with what another budget has saved up, as far as this one has any.
+    pub(super) fn inherit(&self, previous: &Self) {
+        if self.percent > 0 && previous.percent > 0 {
+            self.saved.set(previous.saved.get());
+        }
+    }
+
     /// Counts a request.
     pub(super) fn deposit(&self) {
         self.saved

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lb_model::config::{Server as Model, ServerState as Administrative};
+use lb_model::status::Condition;
 use lb_model::value::Name;
 
 use super::moment::AtomicMoment;
 use crate::balance::hash::stable;
 use crate::persistence::Tag;
+use crate::telemetry::access_log::ServerRecord;
 use crate::telemetry::{PerWorker, ServerCounters};
 
 /// A server of a running pool.
@@ -47,9 +49,9 @@ pub(crate) struct ServerState {
     last: Mutex<Last>,
 }
 
-/// Names a [`ServerState`].
+/// Names a [`ServerState`]: a server from its first configuration to its last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ServerId(u64);
+pub(crate) struct ServerId(u64);
 
 /// What probes say of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,7 @@ pub(crate) enum Health {
 #[derive(Debug)]
 struct Last {
     changed: Instant,
+    reason: Option<Arc<str>>,
     probe: Option<Arc<str>>,
 }
 
@@ -76,25 +79,10 @@ pub(crate) struct ServerStatus {
     pub(crate) condition: Condition,
     /// When its health, ejection or administrative state last changed.
     pub(crate) since: Instant,
+    /// What changed it, unless it was the operator.
+    pub(crate) reason: Option<Arc<str>>,
     /// What the last probe found.
     pub(crate) probe: Option<Arc<str>>,
-}
-
-/// Whether a server gets traffic, and if not, why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Condition {
-    /// Switched off by the operator.
-    Disabled,
-    /// Down by its probes.
-    Down,
-    /// Keeps the clients it has, by the operator's wish.
-    Draining,
-    /// Out for a while because traffic failed.
-    Ejected,
-    /// It gets traffic, no probe has looked at it.
-    Unchecked,
-    /// It gets traffic.
-    Up,
 }
 
 /// What a server may be used for at a moment.
@@ -166,6 +154,14 @@ impl Server {
         self.address
     }
 
+    /// The server as the access log names it.
+    pub(crate) const fn record(&self) -> ServerRecord<'_> {
+        ServerRecord {
+            name: &self.name,
+            address: self.address,
+        }
+    }
+
     /// The share of traffic relative to the other servers.
     pub(crate) const fn weight(&self) -> u32 {
         self.weight
@@ -174,6 +170,11 @@ impl Server {
     /// The operator's wish.
     pub(crate) const fn administrative(&self) -> Administrative {
         self.administrative
+    }
+
+    /// What distinguishes it from every other server that ever was.
+    pub(crate) fn id(&self) -> ServerId {
+        self.state.id
     }
 
     /// What every worker counts.
@@ -196,7 +197,7 @@ impl Server {
 
     /// How the server is, for people to read.
     pub(crate) fn status(&self, now: Instant) -> ServerStatus {
-        let (since, probe) = self.state.last();
+        let (since, reason, probe) = self.state.last();
         let condition = match (self.administrative, self.state.health()) {
             (Administrative::Disabled, _) => Condition::Disabled,
             (_, Health::Down) => Condition::Down,
@@ -210,6 +211,7 @@ impl Server {
         ServerStatus {
             condition,
             since,
+            reason,
             probe,
         }
     }
@@ -281,6 +283,7 @@ impl ServerState {
             draining_since: AtomicMoment::default(),
             last: Mutex::new(Last {
                 changed: now,
+                reason: None,
                 probe: None,
             }),
         }
@@ -296,14 +299,19 @@ impl ServerState {
     }
 
     /// Notes what probes say; whether that is news.
-    pub(super) fn set_health(&self, health: Health, now: Instant) -> bool {
+    pub(super) fn set_health(
+        &self,
+        health: Health,
+        now: Instant,
+        reason: Option<Arc<str>>,
+    ) -> bool {
         let before = self.health();
         self.health.store(health as u8, Ordering::Release);
         if before == Health::Down && health == Health::Up {
             self.warm(now);
         }
         if before != health {
-            self.note_change(now);
+            self.note_change(now, reason);
         }
         before != health
     }
@@ -326,9 +334,9 @@ impl ServerState {
         }
         if before == Administrative::Disabled {
             // Nobody probed it meanwhile: what was known is stale.
-            self.set_health(Health::Unchecked, now);
+            self.set_health(Health::Unchecked, now, None);
         }
-        self.note_change(now);
+        self.note_change(now, None);
     }
 
     /// Begins a slow start.
@@ -347,11 +355,11 @@ impl ServerState {
     }
 
     /// Takes the server out until then.
-    pub(super) fn eject(&self, until: Instant, now: Instant) {
+    pub(super) fn eject(&self, until: Instant, now: Instant, reason: Arc<str>) {
         self.ejected_until.store(Some(until));
         self.connect_failures.store(0, Ordering::Relaxed);
         self.server_errors.store(0, Ordering::Relaxed);
-        self.note_change(now);
+        self.note_change(now, Some(reason));
     }
 
     /// Until when the server is out.
@@ -367,18 +375,19 @@ impl ServerState {
             .is_some_and(|until| until <= now && self.ejected_until.clear(until));
         if ended {
             self.warm(now);
-            self.note_change(now);
+            self.note_change(now, Some("the ejection is over".into()));
         }
         ended
     }
 
-    fn note_change(&self, now: Instant) {
+    fn note_change(&self, now: Instant, reason: Option<Arc<str>>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.changed = now;
+        last.reason = reason;
     }
 
-    fn last(&self) -> (Instant, Option<Arc<str>>) {
+    fn last(&self) -> (Instant, Option<Arc<str>>, Option<Arc<str>>) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        (last.changed, last.probe.clone())
+        (last.changed, last.reason.clone(), last.probe.clone())
     }
 }

@@ -8,6 +8,7 @@ use lb_model::config::{
     CookiePersistence, PassiveCookiePersistence, Persistence as Remember, Server as ServerModel,
     SourcePersistence,
 };
+use lb_model::status::Condition;
 use lb_model::value::Weight;
 use tokio::time::advance;
 
@@ -43,7 +44,7 @@ impl Farm {
             model.servers.insert(name.parse().unwrap(), server);
         }
         change(&mut model);
-        let pool = Pool::build(&"web".parse().unwrap(), &model, 2, None);
+        let pool = run(&"web".parse().unwrap(), &model, None);
         Self {
             local: LocalPool::new(Arc::clone(&pool), 0),
             model,
@@ -54,8 +55,11 @@ impl Farm {
     /// Applies a changed document.
     fn change(&mut self, change: impl FnOnce(&mut Model)) {
         change(&mut self.model);
-        self.pool = Pool::build(self.pool.name(), &self.model, 2, Some(&self.pool));
-        self.local = LocalPool::new(Arc::clone(&self.pool), 0);
+        let pool = run(self.pool.name(), &self.model, Some(&self.pool));
+        let local = LocalPool::new(Arc::clone(&pool), 0);
+        local.enter();
+        (self.pool, self.local) = (pool, local);
+        self.pool.settle();
     }
 
     fn change_server(&mut self, name: &str, change: impl FnOnce(&mut ServerModel)) {
@@ -97,6 +101,13 @@ impl Farm {
             .map(|_| self.request("198.51.100.1").unwrap())
             .collect()
     }
+}
+
+/// A pool that comes into force.
+fn run(name: &Name, model: &Model, previous: Option<&Pool>) -> Arc<Pool> {
+    let pool = Pool::build(name, model, 2, previous);
+    pool.enter(previous);
+    pool
 }
 
 /// A browser: it keeps its cookie, and the site gives it a session when it has none.

@@ -21,6 +21,18 @@ pub(super) struct View {
 }
 
 impl View {
+    /// A view that does not hold, whatever the pool is like. It costs nothing to make.
+    pub(super) fn none() -> Self {
+        Self {
+            epoch: u64::MAX,
+            until: None,
+            access: Box::default(),
+            candidates: Box::default(),
+            turns: Box::default(),
+            warming: Box::default(),
+        }
+    }
+
     pub(super) fn new(pool: &Pool, now: Instant) -> Self {
         // Read first: a change that happens meanwhile makes this view out of date at once.
         let epoch = pool.state.epoch.load(Ordering::Acquire);

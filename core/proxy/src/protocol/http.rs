@@ -5,14 +5,15 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
+use lb_model::config::Protocol;
 use tokio::time::Instant;
 
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::pool::ServerIndex;
-use crate::snapshot::LocalService;
+use crate::snapshot::LiveService;
 use crate::stream::{Client, Stream};
-use crate::upstream::ServerConnection;
+use crate::upstream::{LocalServer, ServerConnection};
 use crate::worker::Worker;
 
 pub mod codec;
@@ -24,29 +25,38 @@ mod reach;
 mod relay;
 mod respond;
 mod send;
+mod upgrade;
 mod write;
 
 use codec::{BadMessage, RequestHead, ResponseHead};
+use upgrade::Upgrade;
 
 /// One client connection that speaks HTTP/1.
 struct Connection<S> {
     worker: Rc<Worker>,
-    service: Rc<LocalService>,
+    /// What it holds of the configuration between requests: nothing that a change replaces.
+    live: Rc<LiveService>,
     client: Client<S>,
     buffer: Buffer,
     deadline: Deadline,
     /// Server connections that belong to this client connection alone.
     private: Vec<Private>,
-    /// Header fields about the client that are the same for all its requests; made with the first.
+    /// Header fields about the client that are the same for all its requests; made with the first,
+    /// and with the first under another configuration.
     forwarded: Box<[u8]>,
+    /// The configuration of the latest request; none before the first.
+    served: Option<u64>,
+    /// What the latest exchange has led to, when that was another protocol.
+    upgrade: Option<Box<Upgrade>>,
     /// When the last exchange ended: the clock is read as seldom as possible.
     now: Instant,
 }
 
 /// A server connection that carries somebody's Windows authentication.
 struct Private {
-    pool: usize,
-    server: ServerIndex,
+    server: Rc<LocalServer>,
+    /// Where the server stood in its pool when it was last used.
+    index: ServerIndex,
     connection: ServerConnection,
 }
 
@@ -72,6 +82,8 @@ enum After {
     Keep,
     /// It is closed.
     Close,
+    /// It carries another protocol from now on.
+    Tunnel,
     /// It is closed, but the client may still be sending, and must be able to read our answer.
     Linger,
 }
@@ -101,24 +113,22 @@ impl Scratch {
 }
 
 /// Serves one client connection to its end.
-pub(crate) async fn serve<S: Stream>(
-    worker: Rc<Worker>,
-    service: Rc<LocalService>,
-    client: Client<S>,
-) {
-    let first = service.service.timeouts.header.duration();
+pub(crate) async fn serve<S: Stream>(worker: Rc<Worker>, live: Rc<LiveService>, client: Client<S>) {
+    let first = live.look(|service| service.timeouts.header.duration());
     let now = Instant::now();
     let deadline = Deadline::new(now, first);
     let private = Vec::new();
     let buffer = Buffer::default();
     let mut connection = Connection {
         worker,
-        service,
+        live,
         client,
         buffer,
         deadline,
         private,
         forwarded: Box::default(),
+        served: None,
+        upgrade: None,
         now,
     };
     connection.run().await;
@@ -137,12 +147,17 @@ impl<S: Stream> Connection<S> {
                     self.buffer.consume(self.buffer.len());
                     return self.worker.buffers.reclaim(&mut self.buffer);
                 }
+                After::Tunnel => {
+                    if let Some(upgrade) = self.upgrade.take() {
+                        return Box::pin(self.carry(upgrade)).await;
+                    }
+                }
                 After::Linger => {
                     return linger::close(&mut self.client.stream, &mut self.buffer, &self.worker)
                         .await;
                 }
             }
-            let idle = self.service.service.timeouts.idle.duration();
+            let idle = self.live.look(|service| service.timeouts.idle.duration());
             self.deadline.set(self.now + idle);
         }
     }
@@ -153,18 +168,36 @@ impl<S: Stream> Connection<S> {
             return true;
         }
         self.worker.buffers.reclaim(&mut self.buffer);
-        if self.worker.is_draining() {
-            return false;
-        }
-        self.client.idle.set(true);
-        let (client, deadline) = (&self.client.stream, &mut self.deadline);
-        let readable = poll_fn(|cx| match client.poll_readable(cx) {
+        self.client.attendance.set_idle(true);
+        let Self {
+            worker,
+            live,
+            client,
+            deadline,
+            private,
+            served,
+            ..
+        } = self;
+        let ends = |served: Option<u64>| {
+            // A client that has had no answer yet is owed one, also by a service that is no more.
+            worker.is_draining() || served.is_some() && !live.keeps(Protocol::Http)
+        };
+        let readable = poll_fn(|cx| match client.stream.poll_readable(cx) {
             Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
-            Poll::Pending => deadline.poll_passed(cx).map(|()| false),
+            Poll::Pending if ends(*served) => Poll::Ready(client.stream.has_unread()),
+            Poll::Pending => {
+                private.retain(|private| private.server.is_open());
+                deadline.poll_passed(cx).map(|()| false)
+            }
         })
         .await;
-        self.client.idle.set(false);
+        client.attendance.set_idle(false);
         readable
+    }
+
+    /// Whether the connection may wait for another request.
+    fn keeps(&self) -> bool {
+        !self.worker.is_draining() && self.live.keeps(Protocol::Http)
     }
 
     async fn serve_request(&mut self, scratch: &mut Scratch) -> After {
@@ -182,7 +215,7 @@ impl<S: Stream> Connection<S> {
 
     /// Reads the head of a request and moves it out of the read buffer.
     async fn read_head(&mut self, scratch: &mut Scratch, started: Instant) -> Arrival {
-        let limits = self.service.service.head;
+        let limits = self.live.look(|service| service.head);
         let mut worth_parsing = 0;
         loop {
             if self.buffer.len() >= worth_parsing && !self.buffer.is_empty() {
@@ -196,8 +229,8 @@ impl<S: Stream> Connection<S> {
             }
             let before = self.buffer.len();
             if before > 0 {
-                self.deadline
-                    .set(started + self.service.service.timeouts.header.duration());
+                let timeout = self.live.look(|service| service.timeouts.header.duration());
+                self.deadline.set(started + timeout);
             }
             self.worker.buffers.lend(&mut self.buffer);
             if before == self.buffer.capacity() {

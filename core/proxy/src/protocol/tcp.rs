@@ -12,35 +12,34 @@ use super::tunnel::{self, Carried, End};
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::error::ProxyError;
-use crate::pool::{ClientKey, Lease, Outcome, Tried};
+use crate::pool::{ClientKey, Held, Outcome, Reason, Refusal, Tried};
 use crate::route::Destination;
-use crate::snapshot::{LocalService, OnUnavailable};
+use crate::snapshot::{LiveService, LocalService, OnUnavailable, Tunnelling};
 use crate::stream::{Client, Stream};
 use crate::telemetry::access_log::{AccessRecord, ServerRecord, Times};
 use crate::upstream::{ServerConnection, Upstream};
 use crate::worker::Worker;
 
-/// Serves one client connection to its end.
+/// Serves one client connection to its end. What it holds of the configuration under which it began
+/// ends with the choice of a server.
 pub(crate) async fn serve<S: Stream>(
     worker: Rc<Worker>,
-    service: Rc<LocalService>,
+    live: Rc<LiveService>,
     mut client: Client<S>,
 ) {
     let started = Instant::now();
-    let idle = service.service.timeouts.idle.duration();
-    let counters = service.counters(worker.index);
     let key = ClientKey {
         client: client.peer.ip().to_canonical(),
         cookie: None,
     };
-    let (rule, destination) = service.routes.decide_connection(key.client);
-    let outcome = Box::pin(reach(&worker, &service, destination, &key)).await;
-    let (reached, carried) = match outcome {
-        Ok(Reached {
-            pool,
-            lease,
-            mut connection,
-        }) => {
+    let Decided {
+        rule,
+        idle,
+        reached,
+    } = Box::pin(decide(&worker, &live, &key)).await;
+    let (reached, carried) = match reached {
+        Ok((server, mut connection)) => {
+            let _tunnelling = Tunnelling::new(Rc::clone(&live));
             let mut deadline = Deadline::new(started, idle);
             let mut buffer = Buffer::default();
             let ours = End {
@@ -52,14 +51,13 @@ pub(crate) async fn serve<S: Stream>(
                 buffer: &mut connection.buffer,
             };
             let carried = tunnel::run(&worker.buffers, ours, theirs, &mut deadline, idle).await;
-            let server = lease.server().counters().of(worker.index);
-            server.bytes_sent.add(carried.to_server);
-            server.bytes_received.add(carried.to_client);
-            (Some((pool, lease)), carried)
+            server.held.counters().bytes_sent.add(carried.to_server);
+            server.held.counters().bytes_received.add(carried.to_client);
+            (Some(server), carried)
         }
         Err(error) => {
             if matches!(error, ProxyError::Unavailable) {
-                counters.unavailable.add(1);
+                live.counters(worker.index).unavailable.add(1);
             }
             (
                 None,
@@ -72,16 +70,15 @@ pub(crate) async fn serve<S: Stream>(
         }
     };
     let duration = started.elapsed();
+    let counters = live.counters(worker.index);
     counters.bytes_received.add(carried.to_server);
     counters.bytes_sent.add(carried.to_client);
     counters.duration.record(duration);
-    let reached = reached.as_ref().map(|(pool, lease)| (*pool, lease));
     log(
         &worker,
-        &service,
+        &live,
         client.peer,
-        rule,
-        reached,
+        (rule, reached),
         &carried,
         duration,
     );
@@ -90,26 +87,25 @@ pub(crate) async fn serve<S: Stream>(
 /// Writes a connection that has ended to the access log.
 fn log(
     worker: &Worker,
-    service: &LocalService,
+    live: &LiveService,
     peer: SocketAddr,
-    rule: Option<&Name>,
-    reached: Option<(&Name, &Lease<'_>)>,
+    (rule, reached): (Option<Name>, Option<Chosen>),
     carried: &Carried,
     duration: Duration,
 ) {
-    let Some(log) = &worker.access_log else {
+    let Some(log) = worker.access_log() else {
         return;
     };
     let now = SystemTime::now();
     log.write(&AccessRecord {
         time: now.checked_sub(duration).unwrap_or(now),
         client: peer,
-        virtual_service: &service.service.name,
-        rule,
-        pool: reached.map(|(pool, _)| pool),
-        server: reached.map(|(_, lease)| ServerRecord {
-            name: lease.server().name(),
-            address: lease.server().address(),
+        virtual_service: &live.state.name,
+        rule: rule.as_ref(),
+        pool: reached.as_ref().map(|server| &server.pool),
+        server: reached.as_ref().map(|server| ServerRecord {
+            name: &server.name,
+            address: server.address,
         }),
         http: None,
         bytes_received: carried.to_server,
@@ -119,63 +115,102 @@ fn log(
             ..Times::default()
         },
         retries: 0,
-        persistence: reached.map(|(_, lease)| lease.reason().word()),
+        persistence: reached.as_ref().map(|server| server.reason.word()),
         end: carried.end,
     });
 }
 
-/// A server with a connection to it.
-struct Reached<'a> {
-    pool: &'a Name,
-    lease: Lease<'a>,
-    connection: ServerConnection,
+/// What the configuration in force makes of a connection.
+struct Decided {
+    rule: Option<Name>,
+    /// How long the connection may carry nothing.
+    idle: Duration,
+    reached: Result<(Chosen, ServerConnection), ProxyError>,
+}
+
+/// The server of a connection.
+struct Chosen {
+    held: Held,
+    pool: Name,
+    name: Name,
+    address: SocketAddr,
+    reason: Reason,
+}
+
+async fn decide(worker: &Worker, live: &LiveService, key: &ClientKey<'_>) -> Decided {
+    let mut since = None;
+    loop {
+        let service = live.current();
+        let (rule, destination) = service.routes.decide_connection(key.client);
+        let reached = reach(worker, &service, destination, key, &mut since).await;
+        if !matches!(reached, Err(ProxyError::Superseded)) {
+            return Decided {
+                rule: rule.cloned(),
+                idle: service.service.timeouts.idle.duration(),
+                reached,
+            };
+        }
+    }
 }
 
 /// A server of the pool that the rules name, or of the one that stands in for it.
-async fn reach<'a>(
+async fn reach(
     worker: &Worker,
-    service: &'a LocalService,
-    destination: &'a Destination,
+    service: &LocalService,
+    destination: &Destination,
     key: &ClientKey<'_>,
-) -> Result<Reached<'a>, ProxyError> {
+    since: &mut Option<std::time::Instant>,
+) -> Result<(Chosen, ServerConnection), ProxyError> {
     let upstream = |destination: &Destination| match destination {
         Destination::Pool(position) => service.pools.get(*position),
         Destination::Redirect(_) | Destination::Respond(_) | Destination::Nowhere => None,
     };
     let first = upstream(destination).ok_or(ProxyError::Unavailable)?;
-    match connect(worker, first, key).await {
-        Err(ProxyError::Unavailable) => {}
+    match connect(worker, first, key, since).await {
+        Err(ProxyError::Unavailable) => *since = None,
         outcome => return outcome,
     }
     let replacement = match &service.service.unavailable {
         OnUnavailable::Answer(destination) => upstream(destination),
         OnUnavailable::Close | OnUnavailable::Refuse => None,
     };
-    connect(worker, replacement.ok_or(ProxyError::Unavailable)?, key).await
+    let replacement = replacement.ok_or(ProxyError::Unavailable)?;
+    connect(worker, replacement, key, since).await
 }
 
-async fn connect<'a>(
+async fn connect(
     worker: &Worker,
-    upstream: &'a Upstream,
+    upstream: &Upstream,
     key: &ClientKey<'_>,
-) -> Result<Reached<'a>, ProxyError> {
+    since: &mut Option<std::time::Instant>,
+) -> Result<(Chosen, ServerConnection), ProxyError> {
     let local = &upstream.local;
     let mut tried = Tried::default();
     let mut retries = 0;
+    let mut failed = None;
     loop {
-        let mut lease = local.acquire(key, &tried).await.map_err(ProxyError::from)?;
+        let acquired = local.acquire_since(key, &tried, since).await;
+        let lease = match (acquired, failed) {
+            (Ok(lease), _) => lease,
+            // Decided about once a server was tried: why that failed says more.
+            (Err(Refusal::Superseded), Some(failed)) => return Err(failed),
+            (Err(refusal), _) => return Err(refusal.into()),
+        };
+        *since = None;
         let counters = lease.server().counters().of(worker.index);
         let timeout = local.pool().connect_timeout();
         match ServerConnection::open(lease.server().address(), timeout).await {
             Ok(connection) => {
                 counters.connections.add(1);
                 lease.report(Outcome::Connected);
-                lease.commit();
-                return Ok(Reached {
-                    pool: local.pool().name(),
-                    lease,
-                    connection,
-                });
+                let server = Chosen {
+                    pool: local.pool().name().clone(),
+                    name: lease.server().name().clone(),
+                    address: lease.server().address(),
+                    reason: lease.reason(),
+                    held: lease.into_held(),
+                };
+                return Ok((server, connection));
             }
             Err(error) => {
                 counters.connect_failures.add(1);
@@ -186,6 +221,7 @@ async fn connect<'a>(
                 }
                 retries += 1;
                 counters.retries.add(1);
+                failed = Some(error);
             }
         }
     }

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use lb_model::status::Histogram as Durations;
+
 /// A number that only grows. One thread writes it, any thread reads it.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -56,7 +58,7 @@ impl<T> PerWorker<T> {
     }
 }
 
-/// Durations in buckets whose bounds double: 1/16 ms, 1/8 ms, ... 65,536 ms, and above.
+/// Durations in the buckets of [`lb_model::status::Histogram`].
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
     buckets: [Counter; Self::BUCKETS],
@@ -65,21 +67,13 @@ pub(crate) struct Histogram {
 
 impl Histogram {
     /// How many buckets there are; the last one has no upper bound.
-    pub(crate) const BUCKETS: usize = 22;
+    pub(crate) const BUCKETS: usize = Durations::BUCKETS;
 
     /// Counts one duration.
     pub(crate) fn record(&self, duration: Duration) {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        // 62.5 µs is the first bound: the bucket is the number of doublings above it.
-        let sixteenths = micros.saturating_mul(2) / 125;
-        let doublings = (u64::BITS - sixteenths.leading_zeros()) as usize;
-        self.buckets[doublings.min(Self::BUCKETS - 1)].add(1);
+        self.buckets[Durations::bucket_of(micros)].add(1);
         self.micros.add(micros);
-    }
-
-    /// The upper bound of a bucket in seconds; none for the last.
-    pub(crate) fn bound(bucket: usize) -> Option<f64> {
-        (bucket < Self::BUCKETS - 1).then(|| 62.5e-6 * f64::from(1_u32 << bucket.min(31)))
     }
 
     /// How many durations fell into a bucket.
@@ -90,5 +84,14 @@ impl Histogram {
     /// The sum of all durations, in microseconds.
     pub(crate) fn sum_micros(&self) -> u64 {
         self.micros.get()
+    }
+}
+
+impl<T> PerWorker<T> {
+    /// What all workers together have counted in a histogram.
+    pub(crate) fn durations(&self, histogram: impl Fn(&T) -> &Histogram) -> Durations {
+        let bucket = |bucket| self.sum(|counters| histogram(counters).bucket(bucket));
+        let micros = self.sum(|counters| histogram(counters).sum_micros());
+        Durations::new((0..Histogram::BUCKETS).map(bucket), micros)
     }
 }

@@ -2,10 +2,11 @@
 //! names metrics: `lb_<noun>_<unit>`, with `_total` when the number only grows. Labels come from the
 //! document's vocabulary.
 
+use lb_model::status::Condition;
 use lb_model::value::Name;
 
 use self::page::{Active, ByStatus, Object, Page, Seconds, Total};
-use super::{PerWorker, ServerCounters, ServiceCounters};
+use super::{Histogram, PerWorker, ServerCounters, ServiceCounters};
 
 mod page;
 
@@ -16,6 +17,8 @@ pub(crate) struct MetricsView<'a> {
     pub(crate) workers: usize,
     /// Lines that the access log could not take.
     pub(crate) access_log_lines_dropped: u64,
+    /// How long workers did nothing else while they went over to another configuration.
+    pub(crate) pauses: &'a PerWorker<Histogram>,
     /// The virtual services.
     pub(crate) services: Vec<ServiceView<'a>>,
     /// The pools.
@@ -50,59 +53,18 @@ pub(crate) struct ServerView<'a> {
     /// Its name in the pool.
     pub(crate) name: &'a Name,
     /// Whether it gets traffic, and if not, why.
-    pub(crate) state: StateView,
+    pub(crate) condition: Condition,
     /// Its share of traffic.
     pub(crate) weight: u32,
     /// What the workers counted.
     pub(crate) counters: &'a PerWorker<ServerCounters>,
 }
 
-/// Whether a server gets traffic, as metrics tell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StateView {
-    /// Switched off by the operator.
-    Disabled,
-    /// Its health check fails.
-    Down,
-    /// It keeps the clients it has.
-    Draining,
-    /// Out for a while because traffic failed.
-    Ejected,
-    /// It gets traffic; no probe has looked at it.
-    Unchecked,
-    /// It gets traffic.
-    Up,
-}
-
-impl StateView {
-    const ALL: [Self; 6] = [
-        Self::Disabled,
-        Self::Down,
-        Self::Draining,
-        Self::Ejected,
-        Self::Unchecked,
-        Self::Up,
-    ];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Disabled => "disabled",
-            Self::Down => "down",
-            Self::Draining => "draining",
-            Self::Ejected => "ejected",
-            Self::Unchecked => "unchecked",
-            Self::Up => "up",
-        }
-    }
-
-    /// Whether the server would answer: draining is the operator's wish, not a failure.
-    const fn is_up(self) -> bool {
-        match self {
-            Self::Disabled | Self::Down | Self::Ejected => false,
-            Self::Draining | Self::Unchecked | Self::Up => true,
-        }
-    }
-}
+const PAUSES: Seconds<Histogram> = Seconds {
+    name: "lb_worker_pause_seconds",
+    explanation: "How long a worker did nothing else while it took over a change, turn by turn.",
+    value: |pauses| pauses,
+};
 
 const SERVICE_TOTALS: [Total<ServiceCounters>; 5] = [
     Total {
@@ -213,6 +175,7 @@ pub(crate) fn render(view: &MetricsView<'_>) -> String {
     let MetricsView {
         workers,
         access_log_lines_dropped,
+        pauses,
         services,
         pools,
     } = view;
@@ -229,6 +192,11 @@ pub(crate) fn render(view: &MetricsView<'_>) -> String {
         "Lines that the access log could not take in time.",
     );
     page.sample(name, "", access_log_lines_dropped);
+    let everybody = Object {
+        labels: String::new(),
+        counters: *pauses,
+    };
+    page.seconds(&PAUSES, &[everybody]);
 
     let objects: Vec<Object<'_, ServiceCounters>> = services.iter().map(Object::service).collect();
     page.totals(&SERVICE_TOTALS, &objects);
@@ -291,7 +259,7 @@ impl Page {
         }
         let name = "lb_server_up";
         self.family(name, "gauge", "1 when the server can answer, 0 when not.");
-        self.servers(name, pools, |server| u32::from(server.state.is_up()));
+        self.servers(name, pools, |server| u32::from(server.condition.is_up()));
         let name = "lb_server_weight_ratio";
         self.family(
             name,
@@ -307,10 +275,10 @@ impl Page {
         );
         for pool in pools {
             for server in &pool.servers {
-                for state in StateView::ALL {
+                for state in Condition::ALL {
                     let labels = server_labels(pool, server);
-                    let labels = format!("{labels},state=\"{}\"", state.word());
-                    self.sample(name, &labels, u8::from(state == server.state));
+                    let labels = format!("{labels},state=\"{}\"", state.as_str());
+                    self.sample(name, &labels, u8::from(state == server.condition));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Idle connections of one worker to the servers of one pool.
+//! Idle connections of one worker to one server.
 //!
 //! The one used last is used next: the others grow old and are closed, so a pool shrinks after a burst
 //! by itself.
@@ -11,40 +11,30 @@ use tokio::time::Instant;
 
 use super::ServerConnection;
 
-/// The idle connections to each server, by its position in the pool.
-#[derive(Debug)]
+/// The idle connections to a server.
+#[derive(Debug, Default)]
 pub(crate) struct IdleConnections {
-    servers: Box<[RefCell<VecDeque<Idle>>]>,
-    count_max: usize,
-    idle_timeout: Duration,
-    age_max: Duration,
+    list: RefCell<VecDeque<Idle>>,
+}
+
+/// How many connections are kept, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeping {
+    pub(super) count_max: usize,
+    pub(super) idle_timeout: Duration,
+    pub(super) age_max: Duration,
 }
 
 #[derive(Debug)]
-struct Idle {
+pub(super) struct Idle {
     connection: ServerConnection,
     since: Instant,
 }
 
 impl IdleConnections {
-    pub(crate) fn new(
-        servers: usize,
-        count_max: usize,
-        idle_timeout: Duration,
-        age_max: Duration,
-    ) -> Self {
-        let servers = (0..servers).map(|_| RefCell::default()).collect();
-        Self {
-            servers,
-            count_max,
-            idle_timeout,
-            age_max,
-        }
-    }
-
     /// A connection that is believed to be open. Stale ones are closed on the way.
-    pub(crate) fn take(&self, server: usize) -> Option<ServerConnection> {
-        let mut list = self.servers.get(server)?.borrow_mut();
+    pub(super) fn take(&self) -> Option<ServerConnection> {
+        let mut list = self.list.borrow_mut();
         loop {
             let connection = list.pop_back()?.connection;
             if !connection.is_stale() {
@@ -53,16 +43,13 @@ impl IdleConnections {
         }
     }
 
-    /// Keeps a connection whose last exchange is complete, unless it is too old or there are enough.
-    pub(crate) fn put(&self, server: usize, mut connection: ServerConnection, now: Instant) {
-        let Some(list) = self.servers.get(server) else {
-            return;
-        };
-        let mut list = list.borrow_mut();
-        let old = now.saturating_duration_since(connection.opened) >= self.age_max;
+    /// Keeps a connection, unless it is too old or there are enough.
+    pub(super) fn put(&self, keeping: &Keeping, mut connection: ServerConnection, now: Instant) {
+        let mut list = self.list.borrow_mut();
+        let old = now.saturating_duration_since(connection.opened) >= keeping.age_max;
         // Bytes after the end of a response belong to no request: the server is confused.
         let clean = connection.buffer.is_empty();
-        if !old && clean && list.len() < self.count_max {
+        if !old && clean && list.len() < keeping.count_max {
             connection.reused = true;
             list.push_back(Idle {
                 connection,
@@ -71,19 +58,20 @@ impl IdleConnections {
         }
     }
 
-    /// Closes what has been idle for too long, is too old, or was closed by its server.
-    pub(crate) fn sweep(&self, now: Instant) {
-        for list in &self.servers {
-            list.borrow_mut().retain(|idle| {
-                now.saturating_duration_since(idle.since) < self.idle_timeout
-                    && now.saturating_duration_since(idle.connection.opened) < self.age_max
-                    && !idle.connection.is_stale()
-            });
-        }
+    /// Closes what has been idle for too long, is too old, is too much, or was closed by its server.
+    pub(super) fn sweep(&self, keeping: &Keeping, now: Instant) {
+        let mut list = self.list.borrow_mut();
+        let surplus = list.len().saturating_sub(keeping.count_max);
+        drop(list.drain(..surplus));
+        list.retain(|idle| {
+            now.saturating_duration_since(idle.since) < keeping.idle_timeout
+                && now.saturating_duration_since(idle.connection.opened) < keeping.age_max
+                && !idle.connection.is_stale()
+        });
     }
 
-    /// Whether connections are kept at all.
-    pub(crate) fn keeps(&self) -> bool {
-        self.count_max > 0
+    /// Gives all of them away.
+    pub(super) fn take_all(&self) -> VecDeque<Idle> {
+        self.list.take()
     }
 }

@@ -120,7 +120,9 @@ fn a_server_is_out_after_fall_failures_in_a_row_and_back_after_rise_passes() {
         let result = std::panic::catch_unwind(|| {
             let start = Instant::now();
             let mut world = World::new(seed, start);
-            let mut next = world.check.first(start, world.random.unit());
+            let mut next = world
+                .check
+                .first(start, Duration::ZERO, world.random.unit());
             let soon = Duration::from_millis(500).min(world.model.interval.duration());
             assert!(next <= start + soon, "the first probe comes soon");
             for _ in 0..PROBES {

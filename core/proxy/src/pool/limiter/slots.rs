@@ -119,8 +119,28 @@ impl Slots {
         }
     }
 
+    /// Counts requests that began without a place as if they had one: there may then be more than
+    /// the limit.
+    pub(super) fn adopt(&mut self, server: ServerId, in_progress: u32) {
+        let server = self.servers.entry(server).or_default();
+        server.in_use = server.in_use.saturating_add(in_progress);
+    }
+
+    /// Takes the places of requests that will not give them back.
+    pub(super) fn disown(&mut self, server: ServerId, in_progress: u32) {
+        if let Some(server) = self.servers.get_mut(&server) {
+            server.in_use = server.in_use.saturating_sub(in_progress);
+        }
+    }
+
+    /// Forgets servers of which the latest update said nothing, with what is in progress on them.
+    pub(super) fn forget_others(&mut self, known: impl Fn(ServerId) -> bool) {
+        self.servers
+            .retain(|id, server| known(*id) || !server.known.is_empty());
+    }
+
     /// Takes over all servers of the pool, their limits and whom they admit. Others admit nobody any
-    /// more and are forgotten once nothing is in progress on them.
+    /// more and are forgotten once nothing is in progress on them. Whoever can have a place now has it.
     pub(super) fn update(
         &mut self,
         servers: impl IntoIterator<Item = (ServerId, Option<u32>, Admits)>,
@@ -140,11 +160,19 @@ impl Slots {
                 wakes.push(wake);
             }
         }
-        wakes.extend(self.reconsider());
         self.servers.retain(|_, server| {
             server.admits != Admits::Nobody || server.in_use > 0 || !server.known.is_empty()
         });
         wakes
+    }
+
+    /// Takes these out of the queue, whatever they wait for.
+    pub(super) fn send_away(&mut self, tickets: impl IntoIterator<Item = Ticket>) -> Vec<Wake> {
+        let away = tickets.into_iter().map(|ticket| {
+            self.leave(ticket);
+            Wake::Reconsider(ticket)
+        });
+        away.collect()
     }
 
     /// Whether nothing was ever limited here.
@@ -176,7 +204,7 @@ impl Slots {
     }
 
     /// Takes out of the queue those whom no server admits any more.
-    fn reconsider(&mut self) -> Vec<Wake> {
+    pub(super) fn reconsider(&mut self) -> Vec<Wake> {
         let admits = |id: &ServerId| self.servers.get(id).map_or(Admits::Nobody, |s| s.admits);
         let hopeless = |wants: &Wants| match wants {
             Wants::AnyOf(servers) => !servers.iter().any(|s| admits(s) == Admits::Everybody),

@@ -65,6 +65,8 @@ impl World {
         let servers = (0..SERVERS).map(|n| (self.ids[n], self.limits[n], self.admits[n]));
         let wakes = self.slots.update(servers);
         self.heed(wakes);
+        let wakes = self.slots.reconsider();
+        self.heed(wakes);
     }
 
     fn load(&self, server: usize) -> usize {

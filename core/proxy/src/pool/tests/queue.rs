@@ -228,8 +228,9 @@ async fn a_higher_limit_in_a_new_document_counts_for_those_who_wait_already() {
     assert!(poll_once(&mut waiting).await.is_none());
     let mut model = farm.model.clone();
     model.servers.get_mut("a").unwrap().connections_max = Some(2);
-    let pool = Pool::build(farm.pool.name(), &model, 2, Some(&farm.pool));
+    let pool = run(farm.pool.name(), &model, Some(&farm.pool));
     let local = LocalPool::new(pool, 0);
+    local.enter();
     let granted = waiting.await.unwrap();
     // Both requests of the old document count against the limit of the new one.
     let refusal = local.try_acquire(&key(2), &none).unwrap_err();

@@ -1,12 +1,11 @@
 //! One request and its response: decide, reach a server, send, relay, and account for it.
 
 use std::net::IpAddr;
-use std::rc::Rc;
 
 use tokio::time::Instant;
 
 use super::codec::{BadMessage, RequestHead};
-use super::facts::Facts;
+use super::facts::{Facts, Request};
 use super::respond::{self, Answer};
 use super::send::{ResponseSlot, Upload};
 use super::write::{self, RequestContext};
@@ -35,8 +34,6 @@ pub(super) struct Ask<'a> {
 pub(super) struct Forward<'a> {
     pub(super) ask: &'a Ask<'a>,
     pub(super) key: ClientKey<'a>,
-    /// The position of the pool in the snapshot.
-    pub(super) position: usize,
     pub(super) upstream: &'a Upstream,
 }
 
@@ -95,7 +92,7 @@ impl<'a> Ask<'a> {
 
 impl<'a> Forward<'a> {
     fn new(ask: &'a Ask<'a>, position: usize) -> Option<Self> {
-        let upstream = ask.service.pools.get(position)?;
+        let upstream: &Upstream = ask.service.pools.get(position)?;
         let name = upstream.local.pool().cookie_name();
         let cookie = name.and_then(|name| ask.hop.head.cookie(ask.hop.bytes, name));
         Some(Self {
@@ -104,7 +101,6 @@ impl<'a> Forward<'a> {
                 client: ask.client,
                 cookie,
             },
-            position,
             upstream,
         })
     }
@@ -113,34 +109,51 @@ impl<'a> Forward<'a> {
 impl<S: Stream> Connection<S> {
     /// Serves the request whose head is in `scratch`.
     pub(super) async fn exchange(&mut self, scratch: &mut Scratch, started: Instant) -> After {
-        let service = Rc::clone(&self.service);
         // Moved out, so that the rest of the memory can be written while these are looked at.
-        let head = std::mem::take(&mut scratch.request);
-        let bytes = std::mem::take(&mut scratch.request_bytes);
+        let mut head = std::mem::take(&mut scratch.request);
+        let mut bytes = std::mem::take(&mut scratch.request_bytes);
         let (peer, port) = (self.client.peer.ip(), self.client.local.port());
-        if self.forwarded.is_empty() {
-            self.forwarded = forwarded::constant(&service.service.forwarded, peer, port);
-        }
-        let after = {
+        let mut queued_since = None;
+        let after = loop {
+            // The configuration in force: what the request meets from here on is of one piece.
+            let service = self.live.current();
+            if self.served != Some(service.service.id) {
+                self.served = Some(service.service.id);
+                self.forwarded = forwarded::constant(&service.service.forwarded, peer, port);
+            }
             let ask = Ask::new(&service, &head, &bytes, peer, port);
             let mut facts = Facts::new(started);
             facts.rule = ask.decision.rule;
-            let after = self.dispatch(&ask, scratch, &mut facts).await;
-            self.finish(Some(&ask), &facts);
-            after
+            facts.queued_since = queued_since;
+            if let Some(after) = self.dispatch(&ask, scratch, &mut facts).await {
+                if after != After::Tunnel {
+                    let request = Request {
+                        head: &head,
+                        bytes: &bytes,
+                        client: ask.client,
+                    };
+                    self.finish(Some(&request), &facts);
+                }
+                break after;
+            }
+            queued_since = facts.queued_since;
         };
+        if let Some(upgrade) = &mut self.upgrade {
+            upgrade.keep_request(&mut head, &mut bytes);
+        }
         scratch.request = head;
         scratch.request_bytes = bytes;
         after
     }
 
     /// Takes the request where the rules say, and to the replacement when no server is available.
+    /// Nothing when the configuration changed before anything became of it.
     async fn dispatch<'a>(
         &mut self,
         ask: &'a Ask<'a>,
         scratch: &mut Scratch,
         facts: &mut Facts<'a>,
-    ) -> After {
+    ) -> Option<After> {
         let mut destination = ask.decision.destination;
         let mut replaced = false;
         loop {
@@ -149,19 +162,19 @@ impl<S: Stream> Connection<S> {
                 Destination::Redirect(_) | Destination::Respond(_) | Destination::Nowhere => None,
             };
             let Some(forward) = forward else {
-                return self
-                    .answer_destination(ask, destination, scratch, facts)
-                    .await;
+                let answer = self.answer_destination(ask, destination, scratch, facts);
+                return Some(answer.await);
             };
             facts.pool = Some(forward.upstream.local.pool().name());
             let error = match self.forward(&forward, scratch, facts).await {
-                Ok(after) => return after,
+                Ok(after) => return Some(after),
+                Err(ProxyError::Superseded) => return None,
                 Err(error) => error,
             };
             facts.end = error.word();
             if facts.status.is_some() {
                 // The client has part of a response: only the end of the connection tells it.
-                return After::Close;
+                return Some(After::Close);
             }
             if matches!(error, ProxyError::Unavailable) && !replaced {
                 replaced = true;
@@ -171,11 +184,11 @@ impl<S: Stream> Connection<S> {
                         destination = other;
                         continue;
                     }
-                    OnUnavailable::Close => return After::Close,
+                    OnUnavailable::Close => return Some(After::Close),
                     OnUnavailable::Refuse => {}
                 }
             }
-            return self.answer_error(ask, &error, scratch, facts).await;
+            return Some(self.answer_error(ask, &error, scratch, facts).await);
         }
     }
 
@@ -241,12 +254,7 @@ impl<S: Stream> Connection<S> {
         let (mut last_error, mut again, mut unsent) = (None, None, None);
         loop {
             let reached = self.reach(forward, &mut tried, again.take(), facts).await;
-            let mut reached = match (reached, last_error) {
-                (Ok(reached), _) => reached,
-                // That no other server is left says less than why the last one failed.
-                (Err(ProxyError::Unavailable), Some(last)) => return Err(last),
-                (Err(error), _) => return Err(error),
-            };
+            let mut reached = reached.map_err(|error| error.or_rather(last_error))?;
             let mut upload = match unsent.take() {
                 Some(upload) => upload,
                 None => self.begin(forward, &reached, memory.to_server),
@@ -313,11 +321,11 @@ impl<S: Stream> Connection<S> {
         out.clear();
         let context = RequestContext {
             hop: &forward.ask.hop,
-            forwarded: &self.service.service.forwarded,
+            forwarded: &forward.ask.service.service.forwarded,
             forwarded_constant: &self.forwarded,
             edits: &forward.ask.decision.request_edits,
             server: reached.lease.server().address(),
-            keep_alive: reached.private || forward.upstream.idle.keeps(),
+            keep_alive: reached.private || forward.upstream.keeps(),
         };
         write::request(&context, &mut out);
         Upload::new(out, forward.ask.hop.head.framing)

@@ -1,5 +1,8 @@
 //! A server for a request, and a connection to it.
 
+use std::rc::Rc;
+use std::time::Duration;
+
 use lb_model::config::PrivateConnections;
 use tokio::time::Instant;
 
@@ -7,9 +10,9 @@ use super::exchange::Forward;
 use super::facts::Facts;
 use super::{Connection, Private};
 use crate::error::ProxyError;
-use crate::pool::{Lease, Outcome, ServerIndex, Tried, TryRefusal};
+use crate::pool::{Lease, Outcome, Refusal, ServerIndex, Tried, TryRefusal};
 use crate::stream::Stream;
-use crate::upstream::ServerConnection;
+use crate::upstream::{ServerConnection, Upstream};
 
 /// A server with a connection to it.
 pub(super) struct Reached<'a> {
@@ -33,9 +36,9 @@ impl<S: Stream> Connection<S> {
         let upstream = forward.upstream;
         let local = &upstream.local;
         if again.is_none()
-            && let Some(reached) = self.take_private(forward, tried).await
+            && let Some(reached) = self.take_private(forward, tried, facts).await?
         {
-            facts.server = Some(reached.lease.server());
+            facts.server = Some(reached.lease.server().record());
             facts.reason = Some(reached.lease.reason());
             return Ok(reached);
         }
@@ -53,11 +56,11 @@ impl<S: Stream> Connection<S> {
                 },
             };
             let server = lease.server();
-            facts.server = Some(server);
+            facts.server = Some(server.record());
             facts.reason = Some(lease.reason());
             let idle = tried
                 .trusts_idle()
-                .then(|| upstream.idle.take(lease.index().position()));
+                .then(|| upstream.take_idle(lease.index()));
             if let Some(connection) = idle.flatten() {
                 return Ok(Reached {
                     lease,
@@ -98,37 +101,54 @@ impl<S: Stream> Connection<S> {
         &mut self,
         forward: &Forward<'a>,
         tried: &Tried,
-    ) -> Option<Reached<'a>> {
-        let found = self
-            .private
-            .iter()
-            .position(|private| private.pool == forward.position)?;
-        let Private {
-            server, connection, ..
-        } = self.private.swap_remove(found);
-        if !tried.is_empty() || connection.is_stale() {
-            return None;
+        facts: &mut Facts<'a>,
+    ) -> Result<Option<Reached<'a>>, ProxyError> {
+        let upstream = forward.upstream;
+        let found = (0..).zip(&self.private).find_map(|(found, private)| {
+            let index = upstream.position(&private.server, private.index)?;
+            Some((found, index))
+        });
+        let Some((found, index)) = found else {
+            return Ok(None);
+        };
+        let private = self.private.swap_remove(found);
+        if !tried.is_empty() || private.connection.is_stale() {
+            return Ok(None);
         }
-        let lease = Box::pin(forward.upstream.local.hold(server)).await?;
-        Some(Reached {
-            lease,
-            connection,
-            private: true,
-        })
+        let mut since = facts.queued_since.take();
+        let held = Box::pin(upstream.local.hold(index, &mut since)).await;
+        match held {
+            Ok(lease) => Ok(Some(Reached {
+                lease,
+                connection: private.connection,
+                private: true,
+            })),
+            Err(Refusal::Superseded) => {
+                // Whoever it authenticates has it again when the request is decided about anew.
+                self.private.push(private);
+                facts.queued_since = since;
+                Err(ProxyError::Superseded)
+            }
+            Err(Refusal::QueueFull | Refusal::QueueTimeout | Refusal::Unavailable) => Ok(None),
+        }
     }
 
     /// Keeps a private connection for the next request of this client.
     pub(super) fn keep_private(
         &mut self,
-        pool: usize,
-        server: ServerIndex,
+        upstream: &Upstream,
+        index: ServerIndex,
         mut connection: ServerConnection,
     ) {
-        if self.private.len() < super::PRIVATE_MAX {
+        let Some(server) = upstream.local_server(index) else {
+            return;
+        };
+        if self.private.len() < super::PRIVATE_MAX && server.is_open() {
             connection.reused = true;
+            self.worker.note_private(&self.client.attendance);
             self.private.push(Private {
-                pool,
-                server,
+                server: Rc::clone(server),
+                index,
                 connection,
             });
         }
@@ -146,10 +166,16 @@ async fn acquire<'a>(
         Ok(lease) => Ok(lease),
         Err(TryRefusal::Unavailable) => Err(ProxyError::Unavailable),
         Err(TryRefusal::AtLimit) => {
-            let started = Instant::now();
-            let outcome = Box::pin(local.wait(&forward.key, tried)).await;
-            facts.queued = Some(started.elapsed());
-            outcome.map_err(ProxyError::from)
+            let mut since = facts.queued_since.take();
+            let outcome = Box::pin(local.wait(&forward.key, tried, &mut since)).await;
+            facts.queued = Some(since.map_or(Duration::ZERO, |since| since.elapsed()));
+            outcome.map_err(|refusal| {
+                if refusal == Refusal::Superseded {
+                    // It does not wait longer because the configuration changes.
+                    facts.queued_since = since;
+                }
+                ProxyError::from(refusal)
+            })
         }
     }
 }

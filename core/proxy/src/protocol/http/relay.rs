@@ -19,7 +19,6 @@ use super::{After, Connection};
 use crate::error::ProxyError;
 use crate::pool::Outcome;
 use crate::protocol::transfer::{Encoding, Side, Transfer, TransferError};
-use crate::protocol::tunnel::{self, End};
 use crate::stream::Stream;
 use crate::upstream::ServerConnection;
 
@@ -51,7 +50,7 @@ impl<S: Stream> Connection<S> {
         let keep = request.keep_alive
             && !(unframed && http10)
             && upload.state != UploadState::Refused
-            && !self.worker.is_draining();
+            && self.keeps();
         let mut out = std::mem::take(memory.to_client);
         out.clear();
         let context = ResponseContext {
@@ -146,13 +145,13 @@ impl<S: Stream> Connection<S> {
     ) -> Result<(), ProxyError> {
         let Self {
             worker,
-            service,
+            live,
             client,
             buffer,
             deadline,
             ..
         } = self;
-        let rate_min = service.service.timeouts.body_rate_min;
+        let rate_min = live.look(|service| service.timeouts.body_rate_min);
         let mut sending = Pace::new(now, Side::Source, rate_min, timeout);
         let mut receiving = Pace::new(now, Side::Sink, rate_min, timeout);
         let mut answered = None;
@@ -228,12 +227,9 @@ impl<S: Stream> Connection<S> {
             return;
         }
         if private || windows_auth && challenged {
-            self.keep_private(forward.position, lease.index(), connection);
+            self.keep_private(forward.upstream, lease.index(), connection);
         } else {
-            forward
-                .upstream
-                .idle
-                .put(lease.index().position(), connection, now);
+            forward.upstream.put_idle(lease.index(), connection, now);
         }
     }
 
@@ -249,49 +245,6 @@ impl<S: Stream> Connection<S> {
         let counters = reached.lease.server().counters().of(self.worker.index);
         counters.bytes_sent.add(upload.transfer.sent_bytes);
         counters.bytes_received.add(download.body_bytes);
-    }
-
-    /// Passes the acceptance of another protocol on, and then bytes in both directions.
-    async fn upgrade<'a>(
-        &mut self,
-        forward: &Forward<'a>,
-        reached: Reached<'a>,
-        head: Vec<u8>,
-        facts: &mut Facts<'a>,
-    ) -> After {
-        if !self.write_all(&head).await {
-            facts.end = "client_gone";
-            return After::Close;
-        }
-        let Reached {
-            lease,
-            mut connection,
-            ..
-        } = reached;
-        let idle = forward.ask.service.service.timeouts.tunnel.duration();
-        let Self {
-            worker,
-            client,
-            buffer,
-            deadline,
-            ..
-        } = self;
-        let client = End {
-            stream: &mut client.stream,
-            buffer,
-        };
-        let server = End {
-            stream: &mut connection.stream,
-            buffer: &mut connection.buffer,
-        };
-        let carried = Box::pin(tunnel::run(&worker.buffers, client, server, deadline, idle)).await;
-        facts.end = carried.end;
-        facts.body_received = carried.to_server;
-        facts.bytes_sent = head.len() as u64 + carried.to_client;
-        let counters = lease.server().counters().of(worker.index);
-        counters.bytes_sent.add(carried.to_server);
-        counters.bytes_received.add(carried.to_client);
-        After::Close
     }
 }
 

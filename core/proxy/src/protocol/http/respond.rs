@@ -127,7 +127,7 @@ impl<S: Stream> Connection<S> {
         // The body of the request has not been read: the next request cannot be found behind it.
         let after = if head.framing != Framing::None {
             After::Linger
-        } else if head.keep_alive && !self.worker.is_draining() {
+        } else if head.keep_alive && self.keeps() {
             After::Keep
         } else {
             After::Close
@@ -180,10 +180,11 @@ impl<S: Stream> Connection<S> {
         let Self {
             client,
             deadline,
-            service,
+            live,
             ..
         } = self;
-        deadline.set(Instant::now() + service.service.timeouts.header.duration());
+        let timeout = live.look(|service| service.timeouts.header.duration());
+        deadline.set(Instant::now() + timeout);
         let mut rest = bytes;
         poll_fn(|cx| {
             while !rest.is_empty() {

@@ -151,14 +151,14 @@ impl<S: Stream> Connection<S> {
     ) -> Result<(), ProxyError> {
         let Self {
             worker,
-            service,
+            live,
             client,
             buffer,
             deadline,
             ..
         } = self;
         let to_head = request.0.method(request.1) == b"HEAD";
-        let rate_min = service.service.timeouts.body_rate_min;
+        let rate_min = live.look(|service| service.timeouts.body_rate_min);
         let mut pace = Pace::new(now, Side::Source, rate_min, timeout);
         let (mut sent, mut first) = (None, true);
         deadline.set(pace.next());
@@ -228,7 +228,7 @@ impl<S: Stream> Connection<S> {
         if head.framing != Framing::Chunked || head.expects_continue {
             return Ok(());
         }
-        let timeout = self.service.service.timeouts.header.duration();
+        let timeout = self.live.look(|service| service.timeouts.header.duration());
         self.deadline.set(Instant::now() + timeout);
         loop {
             let mut ahead = BodyDecoder::request(Framing::Chunked);

@@ -2,6 +2,8 @@
 
 use std::fmt::{Arguments, Display, Write};
 
+use lb_model::status::Histogram as Durations;
+
 use crate::telemetry::{Counter, Histogram, PerWorker};
 
 /// A counter with one sample for each object.
@@ -96,26 +98,24 @@ impl Page {
         self.family(seconds.name, "histogram", seconds.explanation);
         let name = seconds.name;
         for Object { labels, counters } in objects {
+            let durations = counters.durations(seconds.value);
+            let comma = if labels.is_empty() { "" } else { "," };
             let mut count = 0_u64;
             for bucket in 0..Histogram::BUCKETS {
-                count += counters.sum(|c| (seconds.value)(c).bucket(bucket));
-                match Histogram::bound(bucket) {
-                    Some(le) => {
-                        self.line(format_args!(
-                            "{name}_bucket{{{labels},le=\"{le}\"}} {count}"
-                        ));
-                    }
-                    None => {
-                        self.line(format_args!(
-                            "{name}_bucket{{{labels},le=\"+Inf\"}} {count}"
-                        ));
-                    }
-                }
+                count += durations.buckets.get(bucket).copied().unwrap_or(0);
+                let le = Durations::bound(bucket).map_or_else(
+                    || "+Inf".to_owned(),
+                    |bound| bound.as_secs_f64().to_string(),
+                );
+                self.line(format_args!(
+                    "{name}_bucket{{{labels}{comma}le=\"{le}\"}} {count}"
+                ));
             }
-            let micros = counters.sum(|c| (seconds.value)(c).sum_micros());
+            let micros = durations.sum_micros;
             let (whole, fraction) = (micros / 1_000_000, micros % 1_000_000);
-            self.line(format_args!("{name}_sum{{{labels}}} {whole}.{fraction:06}"));
-            self.line(format_args!("{name}_count{{{labels}}} {count}"));
+            let sum = format!("{whole}.{fraction:06}");
+            self.sample(&format!("{name}_sum"), labels, sum);
+            self.sample(&format!("{name}_count"), labels, count);
         }
     }
 }

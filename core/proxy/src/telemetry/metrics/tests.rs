@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use lb_model::value::Name;
 
-use super::{MetricsView, PoolView, ServerView, ServiceView, StateView, render};
-use crate::telemetry::{PerWorker, ServerCounters, ServiceCounters};
+use super::{Condition, MetricsView, PoolView, ServerView, ServiceView, render};
+use crate::telemetry::{Histogram, PerWorker, ServerCounters, ServiceCounters};
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -59,6 +59,7 @@ fn page() -> String {
     render(&MetricsView {
         workers: 2,
         access_log_lines_dropped: 7,
+        pauses: &PerWorker::<Histogram>::new(2),
         services: vec![ServiceView {
             name: &shop,
             counters: &service,
@@ -69,7 +70,7 @@ fn page() -> String {
             persistence_entries: None,
             servers: vec![ServerView {
                 name: &iis1,
-                state: StateView::Draining,
+                condition: Condition::Draining,
                 weight: 50,
                 counters: &server,
             }],
@@ -132,6 +133,7 @@ fn a_balancer_without_virtual_services_still_answers_a_scrape() {
     let samples = parse(&render(&MetricsView {
         workers: 1,
         access_log_lines_dropped: 0,
+        pauses: &PerWorker::<Histogram>::new(1),
         services: Vec::new(),
         pools: Vec::new(),
     }));
