@@ -119,9 +119,6 @@ pub enum StartError {
     /// The admin API.
     #[error(transparent)]
     Api(#[from] ApiStartError),
-    /// A change that takes a start.
-    #[error("`{0}` can only be changed by a start")]
-    OnlyAtStart(&'static str),
     /// Signals or the event loop of the control thread.
     #[error("the control thread cannot start")]
     Control(#[source] io::Error),
@@ -142,9 +139,6 @@ impl StartError {
             Self::Access(error) => Some(error.help()),
             Self::Audit(error) => Some(error.help()),
             Self::Api(error) => error.help(),
-            Self::OnlyAtStart(_) => {
-                Some("change the file of the document, and start the balancer again".to_owned())
-            }
             Self::Proxy(lb_proxy::StartError::Thread(_)) | Self::Control(_) => None,
         }
     }

@@ -8,14 +8,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwapOption;
 use lb_control::api::Observable;
 use lb_control::{Engine, EngineError, ServerHealth};
+use lb_model::ValidConfig;
 use lb_model::api::ExplainRequest;
-use lb_model::config::{Config, Telemetry};
-use lb_model::status::Status;
+use lb_model::config::{AccessLog, Config, Telemetry};
+use lb_model::status::{Condition, Status};
 use lb_model::value::Name;
-use lb_model::{Config as Document, ValidConfig};
 use lb_proxy::{AccessSink, OwnSockets, Proxy};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -28,7 +27,7 @@ use crate::{Options, descriptors, process};
 /// Everything that serves.
 pub(crate) struct Running {
     proxy: Proxy,
-    log: Arc<Switch>,
+    log: Mutex<LogPlace>,
     metrics: watch::Sender<Place>,
     draining: AtomicBool,
     served: Mutex<Arc<ValidConfig>>,
@@ -37,6 +36,7 @@ pub(crate) struct Running {
 /// A document that is ready to be served.
 pub(crate) struct Prepared {
     config: Arc<ValidConfig>,
+    proxy: lb_proxy::Prepared,
     /// What changes of them; none stays as it is.
     metrics: Option<Place>,
     log: Option<LogPlace>,
@@ -49,35 +49,24 @@ type LogPlace = Option<Arc<LogWriter>>;
 #[derive(Clone)]
 pub(crate) struct Live(pub(crate) Arc<Running>);
 
-/// Where lines of the access log go, which may change with each document.
-#[derive(Debug, Default)]
-pub(crate) struct Switch(ArcSwapOption<LogWriter>);
-
-impl AccessSink for Switch {
-    fn write(&self, line: Vec<u8>) -> bool {
-        self.0.load().as_ref().is_some_and(|log| log.write(line))
-    }
-}
-
 impl Running {
     /// Starts to serve a document.
     pub(crate) fn start(config: &Arc<ValidConfig>, options: &Options) -> Result<Self, StartError> {
         let document = config.config();
         let connections_max = descriptors::raise(document.limits.connections_max)?;
         let (metrics, log) = (open_metrics(document)?, open_log(document)?);
-        let log = Arc::new(Switch(ArcSwapOption::new(log)));
         let proxy = Proxy::start(
             config,
             lb_proxy::Options {
                 workers: options.workers,
                 connections_max,
-                access_log: Some(Arc::clone(&log) as Arc<dyn AccessSink>),
+                access_log: sink(&log),
                 sockets: Arc::new(OwnSockets::default()),
             },
         )?;
         Ok(Self {
             proxy,
-            log,
+            log: Mutex::new(log),
             metrics: watch::Sender::new(metrics),
             draining: AtomicBool::new(false),
             served: Mutex::new(Arc::clone(config)),
@@ -101,7 +90,7 @@ impl Running {
 
     /// Opens the access log again, after rotation.
     pub(crate) fn reopen_log(&self) {
-        if let Some(log) = &*self.log.0.load() {
+        if let Some(log) = &*locked(&self.log) {
             log.reopen();
         }
     }
@@ -118,17 +107,14 @@ impl Running {
 
     /// Writes what waits for the access log.
     pub(crate) fn finish_log(&self) {
-        if let Some(log) = self.log.0.swap(None) {
+        if let Some(log) = locked(&self.log).take() {
             log.finish();
         }
     }
 
     fn prepare(&self, config: &Arc<ValidConfig>) -> Result<Prepared, StartError> {
-        let served = Arc::clone(&self.lock());
+        let served = Arc::clone(&locked(&self.served));
         let (before, after) = (served.config(), config.config());
-        if let Some(what) = only_at_start(before, after) {
-            return Err(StartError::OnlyAtStart(what));
-        }
         if before.limits.connections_max != after.limits.connections_max {
             descriptors::raise(after.limits.connections_max)?;
         }
@@ -138,19 +124,23 @@ impl Running {
         } = &before.telemetry;
         let moves = *metrics_address != after.telemetry.metrics_address;
         let metrics = moves.then(|| open_metrics(after)).transpose()?;
-        let output =
-            |log: &Option<lb_model::config::AccessLog>| log.as_ref().map(|log| log.output.clone());
+        let output = |log: &Option<AccessLog>| log.as_ref().map(|log| log.output.clone());
         let turns = output(access_log) != output(&after.telemetry.access_log);
         let log = turns.then(|| open_log(after)).transpose()?;
+        let proxy = self
+            .proxy
+            .prepare(config)
+            .map_err(lb_proxy::StartError::from)?;
+        let proxy = match &log {
+            Some(log) => proxy.with_access_log(sink(log)),
+            None => proxy,
+        };
         Ok(Prepared {
             config: Arc::clone(config),
+            proxy,
             metrics,
             log,
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Arc<ValidConfig>> {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,27 +157,41 @@ impl Engine for Live {
     fn commit(&self, prepared: Prepared) {
         let Prepared {
             config,
+            proxy,
             metrics,
             log,
         } = prepared;
         let running = &self.0;
+        running.proxy.commit(proxy);
         if let Some(place) = metrics {
             running.metrics.send_replace(place);
         }
-        if let Some(log) = log
-            && let Some(old) = running.log.0.swap(log)
-        {
-            old.finish();
+        if let Some(log) = log {
+            let old = std::mem::replace(&mut *locked(&running.log), log);
+            if let Some(old) = old {
+                old.finish();
+            }
         }
-        *running.lock() = config;
+        *locked(&running.served) = config;
     }
 
-    fn servers(&self, _: &mut dyn FnMut(ServerHealth<'_>)) {}
+    fn servers(&self, tell: &mut dyn FnMut(ServerHealth<'_>)) {
+        let status = self.0.proxy.status();
+        for (pool, of_pool) in &status.pools {
+            for (server, of_server) in &of_pool.servers {
+                tell(ServerHealth {
+                    pool,
+                    server,
+                    is_up: of_server.condition != Condition::Down,
+                });
+            }
+        }
+    }
 }
 
 impl Observable for Live {
     fn status(&self) -> Status {
-        Status::default()
+        self.0.proxy.status()
     }
 
     fn metrics(&self) -> String {
@@ -208,7 +212,7 @@ impl Observable for Live {
 impl Observed for Running {
     fn metrics(&self) -> String {
         let mut page = self.proxy.metrics();
-        if let Some(log) = &*self.log.0.load() {
+        if let Some(log) = &*locked(&self.log) {
             let name = "lb_access_log_failed_lines_total";
             let explanation = "Lines of the access log that could not be written.";
             process::sample(&mut page, name, "counter", explanation, log.failed_lines());
@@ -222,26 +226,12 @@ impl Observed for Running {
     }
 }
 
-/// What of a change the data plane can only do when it starts.
-fn only_at_start(before: &Config, after: &Config) -> Option<&'static str> {
-    let Document {
-        virtual_services,
-        pools,
-        limits,
-        telemetry,
-    } = before;
-    let format = |telemetry: &Telemetry| telemetry.access_log.as_ref().map(|log| log.format);
-    if *virtual_services != after.virtual_services {
-        Some("virtual_services")
-    } else if *pools != after.pools {
-        Some("pools")
-    } else if *limits != after.limits {
-        Some("limits")
-    } else if format(telemetry) != format(&after.telemetry) {
-        Some("telemetry.access_log.format")
-    } else {
-        None
-    }
+fn sink(log: &LogPlace) -> Option<Arc<dyn AccessSink>> {
+    log.clone().map(|log| log as Arc<dyn AccessSink>)
+}
+
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn open_metrics(document: &Config) -> Result<Place, StartError> {
