@@ -10,6 +10,8 @@ use clap_complete::Shell;
 use lb_model::value::{Method, Name, Period};
 use serde::{Deserialize, Serialize};
 
+use crate::fields::NounCommand;
+
 mod balancer;
 
 pub(crate) use balancer::{
@@ -142,6 +144,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Print the JSON Schema of the document.
     Schema,
+    #[command(flatten)]
+    Noun(NounCommand),
     Complete(CompleteArgs),
     Man(ManArgs),
 }

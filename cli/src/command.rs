@@ -14,6 +14,7 @@ mod history;
 mod live;
 mod logs;
 mod man;
+mod noun;
 mod run;
 mod schema;
 mod status;
@@ -57,6 +58,7 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
             screen.set_color(settings.color);
             demo::run(&args, &settings, screen)
         }
+        Command::Noun(command) => noun::run(&command, &talk(&global, screen)?, screen),
         Command::Schema => schema::run(screen, Settings::load(&global)?.output),
         Command::Complete(args) => complete::run(&args, screen),
         Command::Man(args) => man::run(&args, screen),

@@ -16,6 +16,7 @@ mod args;
 mod balancer;
 mod command;
 mod document;
+mod fields;
 mod output;
 mod report;
 mod screen;

@@ -131,7 +131,7 @@ fn wanted(document: &Document, screen: &Screen) -> Result<Result<Wanted, Exit>, 
     Ok(Ok(Wanted::Document(value)))
 }
 
-fn ask_for_plan(balancer: &Balancer, change: Wanted) -> Result<PlanAnswer, ClientError> {
+pub(super) fn ask_for_plan(balancer: &Balancer, change: Wanted) -> Result<PlanAnswer, ClientError> {
     let request = PlanRequest {
         change,
         parent: None,
@@ -140,7 +140,7 @@ fn ask_for_plan(balancer: &Balancer, change: Wanted) -> Result<PlanAnswer, Clien
 }
 
 /// Shows the plan, and asks on a terminal whether to go on.
-fn agree(plan: &Plan, manner: &MannerArgs, screen: &Screen) -> Result<(), Failure> {
+pub(super) fn agree(plan: &Plan, manner: &MannerArgs, screen: &Screen) -> Result<(), Failure> {
     let text = shown(plan, screen.paint());
     if plan.is_empty() {
         screen.note(&text);
@@ -200,7 +200,7 @@ pub(super) fn tell_applied(
 }
 
 /// An error that may bring problems of a document with it.
-fn told(error: ClientError, name: &str, screen: &Screen) -> Result<Exit, Failure> {
+pub(super) fn told(error: ClientError, name: &str, screen: &Screen) -> Result<Exit, Failure> {
     tell_problems(error.problems(), name, screen);
     match error.code() {
         Some(ErrorCode::Stale) => Err(ChangeError::Stale(error.to_string()).into()),

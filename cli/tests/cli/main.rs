@@ -7,6 +7,8 @@ mod explain;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod nouns;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod session;
