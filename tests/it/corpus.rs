@@ -11,6 +11,7 @@ mod responses;
 mod script;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use lb_tests::{Addressed, Balancer};
@@ -59,19 +60,14 @@ fn report(what: &str, failures: &[String]) {
 
 async fn put_requests(
     cases: Vec<Case>,
-    addresses: &[SocketAddr],
+    balancer: &Rc<Balancer>,
     servers: Vec<Recorder>,
 ) -> Vec<String> {
     let cases = Arc::new(cases);
     let mut lanes = JoinSet::new();
-    for (first, (recorder, address)) in servers.into_iter().zip(addresses).enumerate() {
-        let (cases, lane) = (
-            Arc::clone(&cases),
-            requests::Lane {
-                address: *address,
-                recorder,
-            },
-        );
+    for (first, recorder) in servers.into_iter().enumerate() {
+        let cases = Arc::clone(&cases);
+        let lane = requests::Lane::new(Rc::clone(balancer), recorder);
         lanes.spawn_local(async move {
             let mut failures = Vec::new();
             for case in cases.iter().skip(first).step_by(LANES) {
@@ -128,11 +124,11 @@ async fn ambiguous_requests_are_refused_and_unusual_ones_arrive_as_they_were_mea
         servers.push(Recorder::start(format!("lane{number}")).await);
     }
     let named: Vec<&dyn Addressed> = servers.iter().map(|s| s as &dyn Addressed).collect();
-    let mut balancer = Balancer::start(&document(&named)).await;
-    let addresses: Vec<SocketAddr> = named.iter().map(|s| balancer.address(s.name())).collect();
-    let lanes = put_requests(cases, &addresses, servers);
+    let balancer = Rc::new(Balancer::start(&document(&named)).await);
+    let lanes = put_requests(cases, &balancer, servers);
     let failures = LocalSet::new().run_until(lanes).await;
     report("requests", &failures);
+    let mut balancer = Rc::into_inner(balancer).expect("the lanes have ended");
     unharmed(&mut balancer).await;
 }
 

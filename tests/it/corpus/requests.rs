@@ -1,9 +1,11 @@
 //! Requests: what is ambiguous is refused without reaching a server, what is merely unusual arrives
 //! as it was meant, and what follows it arrives too.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
-use lb_tests::Addressed;
+use lb_tests::{Addressed, Balancer};
 
 use super::case::{Case, Ending, Outcome};
 use super::conversation::{Closed, Conversation, Delivery, holds_responses};
@@ -32,9 +34,12 @@ impl Approach {
 /// that whatever reaches the server is of the present case.
 pub(super) struct Lane {
     /// Where clients connect.
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
     /// The server behind it.
-    pub(super) recorder: Recorder,
+    recorder: Recorder,
+    balancer: Rc<Balancer>,
+    /// How many clients have connected.
+    clients: Cell<u32>,
 }
 
 /// Fields that the balancer adds, which most cases are not about.
@@ -56,12 +61,42 @@ struct Expected {
 }
 
 impl Lane {
+    /// The lane of this server.
+    pub(super) fn new(balancer: Rc<Balancer>, recorder: Recorder) -> Self {
+        Self {
+            address: balancer.address(recorder.name()),
+            recorder,
+            balancer,
+            clients: Cell::new(0),
+        }
+    }
+
+    async fn connect(&self) -> Conversation {
+        self.clients.set(self.clients.get() + 1);
+        Conversation::start(self.address).await
+    }
+
+    /// Waits until the balancer has done everything for clients that did not wait for it.
+    async fn settled(&self) {
+        let labels = [("virtual_service", self.recorder.name())];
+        for (name, value) in [
+            ("lb_virtual_service_connections_total", self.clients.get()),
+            ("lb_virtual_service_active_connections", 0),
+        ] {
+            let value = value.into();
+            self.balancer.metric_becomes(name, &labels, value).await;
+        }
+    }
+
     /// Puts a case to the balancer; what is wrong, if anything is.
     pub(super) async fn judge(&self, case: &Case, approach: Approach) -> Result<(), String> {
         let expected = Expected::of(case, approach);
         let answers = self.converse(case, approach, &expected).await;
+        if matches!(case.ending, Ending::Close | Ending::Reset) {
+            self.settled().await;
+        }
         // Whatever the balancer has sent to the server before this is there when this is answered.
-        let mut fence = Conversation::start(self.address).await;
+        let mut fence = self.connect().await;
         fence
             .say(&[FENCE], Ending::Stay, |heard| {
                 holds_responses(heard, &[false])
@@ -103,7 +138,7 @@ impl Lane {
         approach: Approach,
         expected: &Expected,
     ) -> Result<(), String> {
-        let mut client = Conversation::start(self.address).await;
+        let mut client = self.connect().await;
         let mut heads: Vec<bool> = expected
             .requests
             .iter()
