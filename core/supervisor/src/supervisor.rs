@@ -411,6 +411,7 @@ impl Supervisor {
                 self.stopping = true;
                 self.restart_at = None;
                 self.drain(|_| true);
+                self.close_unwanted();
             }
         }
     }
