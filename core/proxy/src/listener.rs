@@ -55,6 +55,8 @@ impl Listener {
             tracing::error!(%service, %error, "the listener is lost");
         };
         let socket = socket.inspect_err(lost).ok()?;
+        // A process that ended while it closed it may have left it to us like that.
+        socket::open_again(&socket);
         Some(Self {
             bound,
             socket,

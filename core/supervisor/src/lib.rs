@@ -16,4 +16,5 @@ mod worker;
 mod tests;
 
 pub use link::{Command, Link, LinkError};
+pub use sockets::Bind;
 pub use supervisor::{Ended, Options, SuperviseError, supervise};

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,12 +18,15 @@ use crate::message::{FromWorker, Place, ToWorker, receive, send};
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the supervisor wants of the worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Change no state any more and say so: a successor is about to start.
     HandOver,
-    /// There is no successor: go on as before.
-    Resume,
+    /// There is no successor, for this reason: go on as before.
+    Resume {
+        /// Why, for people.
+        reason: String,
+    },
     /// Stop accepting, let what is in progress finish, and end.
     Drain,
     /// End at once.
@@ -102,13 +107,26 @@ impl Link {
         address: SocketAddr,
         count: usize,
     ) -> io::Result<Vec<TcpListener>> {
+        let sockets = self.ask(Place::internet(purpose, address), count)?;
+        Ok(sockets.into_iter().map(TcpListener::from).collect())
+    }
+
+    /// The Unix socket at this path. It stays while workers come and go; the supervisor removes it
+    /// at its own end.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    pub fn listen_unix(&self, path: &Path) -> io::Result<UnixListener> {
+        let sockets = self.ask(Place::unix(path.to_path_buf()), 1)?;
+        let socket = sockets.into_iter().next();
+        Ok(socket.ok_or(io::ErrorKind::NotConnected)?.into())
+    }
+
+    fn ask(&self, place: Place, count: usize) -> io::Result<Vec<OwnedFd>> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = place(purpose, address);
         self.say(&FromWorker::Listen { place, count })?;
         match answers.recv_timeout(ANSWER_WITHIN) {
-            Ok(Answer::Sockets(sockets)) => {
-                Ok(sockets.into_iter().map(TcpListener::from).collect())
-            }
+            Ok(Answer::Sockets(sockets)) => Ok(sockets),
             Ok(Answer::Refused(errno)) => Err(io::Error::from_raw_os_error(errno)),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
@@ -116,7 +134,7 @@ impl Link {
 
     /// Sockets that are no longer used; the supervisor closes them when no other worker uses them.
     pub fn release(&self, purpose: &str, address: SocketAddr) {
-        let place = place(purpose, address);
+        let place = Place::internet(purpose, address);
         self.tell(&FromWorker::Release { place });
     }
 
@@ -147,13 +165,6 @@ impl Link {
     }
 }
 
-fn place(purpose: &str, address: SocketAddr) -> Place {
-    Place {
-        purpose: purpose.to_owned(),
-        address,
-    }
-}
-
 /// Passes on what the supervisor says, for as long as there is one and somebody listens.
 fn read(socket: &OwnedFd, answers: &Sender<Answer>, commands: &mpsc::Sender<Command>) {
     loop {
@@ -169,7 +180,7 @@ fn read(socket: &OwnedFd, answers: &Sender<Answer>, commands: &mpsc::Sender<Comm
                     continue;
                 }
                 ToWorker::HandOver => Command::HandOver,
-                ToWorker::Resume => Command::Resume,
+                ToWorker::Resume { reason } => Command::Resume { reason },
                 ToWorker::Drain => Command::Drain,
                 ToWorker::Stop => Command::Stop,
                 ToWorker::Reload => Command::Reload,
@@ -182,7 +193,8 @@ fn read(socket: &OwnedFd, answers: &Sender<Answer>, commands: &mpsc::Sender<Comm
                 Command::Orphaned
             }
         };
-        if commands.blocking_send(command).is_err() || command == Command::Orphaned {
+        let last = command == Command::Orphaned;
+        if commands.blocking_send(command).is_err() || last {
             return;
         }
     }

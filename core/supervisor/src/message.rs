@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -23,8 +24,36 @@ const BYTES_MAX: usize = 4096;
 /// their own again after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Place {
+    /// Empty where the address says it all: who uses it may change.
     pub(crate) purpose: String,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
+}
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum Address {
+    Internet(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Place {
+    /// An address of the network. One with a port is known by that alone: it may go from one
+    /// purpose to another. A free port is found for one purpose.
+    pub(crate) fn internet(purpose: &str, address: SocketAddr) -> Self {
+        let purpose = if address.port() == 0 { purpose } else { "" };
+        Self {
+            purpose: purpose.to_owned(),
+            address: Address::Internet(address),
+        }
+    }
+
+    /// The path of a Unix socket.
+    pub(crate) fn unix(path: PathBuf) -> Self {
+        Self {
+            purpose: String::new(),
+            address: Address::Unix(path),
+        }
+    }
 }
 
 /// What a worker says.
@@ -51,8 +80,8 @@ pub(crate) enum ToWorker {
     Refused { errno: i32 },
     /// Change no state any more and say so: a successor is about to start.
     HandOver,
-    /// There is no successor: go on as before.
-    Resume,
+    /// There is no successor, for this reason: go on as before.
+    Resume { reason: String },
     /// Stop accepting, let what is in progress finish, and end.
     Drain,
     /// End at once.

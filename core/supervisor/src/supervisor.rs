@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::message::{FromWorker, Place, ToWorker};
 use crate::notify::notify;
-use crate::sockets::Sockets;
+use crate::sockets::{Bind, Sockets};
 use crate::worker::{Phase, Program, Worker, WorkerEvent, WorkerId};
 
 /// How a supervisor runs.
@@ -23,8 +22,8 @@ pub struct Options {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// Binds this many non-blocking sockets to one address and port.
-    pub bind: fn(SocketAddr, usize) -> io::Result<Vec<TcpListener>>,
+    /// How sockets are bound.
+    pub bind: Bind,
     /// How long a worker may take until it serves.
     pub start_timeout: Duration,
     /// How long a worker lets open requests finish. It is killed a little later.
@@ -97,6 +96,8 @@ struct Supervisor {
     next_id: u32,
     has_served: bool,
     stopping: bool,
+    /// Somebody wants an upgrade while a worker is starting.
+    upgrade_next: bool,
     restart_at: Option<Instant>,
     failures: u32,
     code: u8,
@@ -130,6 +131,7 @@ impl Supervisor {
             next_id: 0,
             has_served: false,
             stopping: false,
+            upgrade_next: false,
             restart_at: None,
             failures: 0,
             code: 1,
@@ -244,6 +246,9 @@ impl Supervisor {
         self.drain(|other| other != id);
         self.close_unwanted();
         notify("READY=1");
+        if std::mem::take(&mut self.upgrade_next) {
+            self.upgrade();
+        }
     }
 
     fn drain(&mut self, whom: impl Fn(WorkerId) -> bool) {
@@ -268,22 +273,22 @@ impl Supervisor {
         self.sockets.keep(wanted);
     }
 
+    /// Replaces the worker, or will as soon as the one that is starting serves: what is on disk
+    /// then may be newer than what that began with.
     fn upgrade(&mut self) {
-        let busy = self.stopping || self.workers.values().any(|w| w.phase == Phase::Starting);
-        let serving = self
-            .workers
-            .iter_mut()
-            .find(|(_, w)| w.phase == Phase::Serving);
-        match serving {
-            Some((id, worker)) if !busy => {
+        if self.stopping {
+            return;
+        }
+        let starting = self.workers.values().any(|w| w.phase == Phase::Starting);
+        let mut workers = self.workers.iter_mut();
+        match workers.find(|(_, w)| w.phase == Phase::Serving) {
+            Some((id, worker)) if !starting => {
                 worker.phase = Phase::HandingOver;
                 worker.tell(&ToWorker::HandOver);
                 self.deadlines
                     .insert(*id, Instant::now() + HAND_OVER_WITHIN);
             }
-            Some(_) | None => {
-                tracing::warn!("no upgrade: a worker is already starting or handing over");
-            }
+            Some(_) | None => self.upgrade_next = true,
         }
     }
 
@@ -291,16 +296,18 @@ impl Supervisor {
         if let Err(error) = self.program.refresh().and_then(|()| self.start_worker()) {
             let program = self.program.path.display();
             tracing::error!(%program, %error, "the upgrade failed: the new program does not start");
-            self.resume();
+            self.resume(&format!("`{program}` cannot be started: {error}"));
         }
     }
 
     /// The worker that was to be replaced goes on.
-    fn resume(&mut self) {
+    fn resume(&mut self, reason: &str) {
+        self.upgrade_next = false;
         for (id, worker) in &mut self.workers {
             if worker.phase == Phase::HandingOver {
                 worker.phase = Phase::Serving;
-                worker.tell(&ToWorker::Resume);
+                let reason = reason.to_owned();
+                worker.tell(&ToWorker::Resume { reason });
                 self.deadlines.remove(id);
             }
         }
@@ -323,7 +330,14 @@ impl Supervisor {
                     status = shown,
                     "the upgrade failed: the old worker goes on"
                 );
-                self.resume();
+                let late = if worker.overdue {
+                    "did not serve in time and "
+                } else {
+                    ""
+                };
+                self.resume(&format!(
+                    "the new program {late}ended with {shown}; its log says why"
+                ));
             }
             Phase::Serving | Phase::HandingOver | Phase::Starting => {
                 tracing::error!(
@@ -366,7 +380,7 @@ impl Supervisor {
         }
         let late = self.deadlines.extract_if(.., |_, at| *at <= now);
         for (id, _) in late.collect::<Vec<_>>() {
-            let Some(worker) = self.workers.get(&id) else {
+            let Some(worker) = self.workers.get_mut(&id) else {
                 continue;
             };
             if worker.phase == Phase::HandingOver && !self.stopping {
@@ -374,12 +388,13 @@ impl Supervisor {
                     process = worker.process,
                     "no upgrade: the worker does not hand over"
                 );
-                self.resume();
+                self.resume("what was changing the configuration did not finish in time");
             } else {
                 tracing::warn!(
                     process = worker.process,
                     "a worker is killed: its time is over"
                 );
+                worker.overdue = true;
                 worker.kill();
             }
         }

@@ -1,27 +1,39 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use super::message::{self, FromWorker, Place, ToWorker};
 use super::sockets::Sockets;
-use super::{Command, Link, Options, SuperviseError, supervise};
+use super::{Bind, Command, Link, Options, SuperviseError, supervise};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
-    let first = TcpListener::bind(address)?;
-    let others = (1..count)
-        .map(|_| first.try_clone())
-        .collect::<io::Result<Vec<_>>>()?;
-    Ok(std::iter::once(first).chain(others).collect())
+const BIND: Bind = Bind {
+    internet: bind,
+    unix: |path| UnixListener::bind(path),
+};
+
+fn bind(address: SocketAddr, count: usize, ours: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let mut address = address;
+    let open = |address: SocketAddr, shared| -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_port(shared)?;
+        socket.bind(&address.into())?;
+        socket.listen(16)?;
+        Ok(socket.into())
+    };
+    if !ours.contains(&address) {
+        address = open(address, false)?.local_addr()?;
+    }
+    (0..count).map(|_| open(address, true)).collect()
 }
 
 fn place(purpose: &str) -> Place {
-    Place {
-        purpose: purpose.to_owned(),
-        address: ANY,
-    }
+    Place::internet(purpose, ANY)
 }
 
 fn descriptors(sockets: &mut Sockets, place: &Place, count: usize) -> Vec<OwnedFd> {
@@ -38,7 +50,7 @@ fn port(descriptor: &OwnedFd) -> u16 {
 
 #[test]
 fn a_client_that_connects_while_no_worker_lives_is_served_by_the_next() {
-    let mut sockets = Sockets::new(bind);
+    let mut sockets = Sockets::new(BIND);
     let shop = place("shop");
     let first = descriptors(&mut sockets, &shop, 2);
     let port = port(&first[0]);
@@ -56,7 +68,7 @@ fn a_client_that_connects_while_no_worker_lives_is_served_by_the_next() {
 
 #[test]
 fn a_worker_with_more_threads_keeps_the_port_that_the_system_chose() {
-    let mut sockets = Sockets::new(bind);
+    let mut sockets = Sockets::new(BIND);
     let shop = place("shop");
     let before = port(&descriptors(&mut sockets, &shop, 1)[0]);
     let more = descriptors(&mut sockets, &shop, 3);
@@ -66,13 +78,45 @@ fn a_worker_with_more_threads_keeps_the_port_that_the_system_chose() {
 
 #[test]
 fn sockets_that_no_worker_wants_are_closed() {
-    let mut sockets = Sockets::new(bind);
+    let mut sockets = Sockets::new(BIND);
     let kept = port(&descriptors(&mut sockets, &place("kept"), 1)[0]);
     let gone = port(&descriptors(&mut sockets, &place("gone"), 1)[0]);
     sockets.keep(|place| place.purpose == "kept");
     TcpStream::connect((Ipv4Addr::LOCALHOST, kept)).unwrap();
     let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, gone)).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn an_address_with_a_port_is_the_same_whoever_uses_it() {
+    let mut sockets = Sockets::new(BIND);
+    let free = port(&descriptors(&mut sockets, &place("found"), 1)[0]);
+    sockets.keep(|_| false);
+    let address = SocketAddr::new(ANY.ip(), free);
+    let shop = descriptors(&mut sockets, &Place::internet("shop", address), 1);
+    // Bound a second time it would be refused.
+    let other = descriptors(&mut sockets, &Place::internet("other", address), 1);
+    assert_eq!(port(&shop[0]), port(&other[0]));
+}
+
+#[test]
+fn a_unix_socket_is_one_through_all_workers_and_is_removed_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let place = Place::unix(path.clone());
+    let mut sockets = Sockets::new(BIND);
+    drop(descriptors(&mut sockets, &place, 1));
+    let mut client = UnixStream::connect(&path).unwrap();
+    let second = descriptors(&mut sockets, &place, 1);
+    let listener = UnixListener::from(second.into_iter().next().unwrap());
+    let (mut accepted, _) = listener.accept().unwrap();
+    accepted.write_all(b"hello").unwrap();
+    drop(accepted);
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "hello");
+    sockets.keep(|_| false);
+    assert!(!path.exists());
 }
 
 /// Answers one question of a worker, as the supervisor does.
@@ -97,7 +141,7 @@ fn a_worker_gets_its_sockets_or_the_error_of_the_system() {
     let taken = TcpListener::bind(ANY).unwrap();
     let taken = taken.local_addr().unwrap();
     let supervisor = std::thread::spawn(move || {
-        let mut sockets = Sockets::new(bind);
+        let mut sockets = Sockets::new(BIND);
         answer(&ours, &mut sockets);
         answer(&ours, &mut sockets);
         answer(&ours, &mut sockets)
@@ -116,13 +160,17 @@ fn a_worker_gets_its_sockets_or_the_error_of_the_system() {
 fn orders_reach_the_worker_in_order_and_so_does_the_end_of_the_supervisor() {
     let (ours, theirs) = message::pair().unwrap();
     let (_link, mut commands) = Link::over(theirs).unwrap();
-    for message in [ToWorker::HandOver, ToWorker::Resume, ToWorker::Drain] {
+    let reason = "no room".to_owned();
+    let resume = ToWorker::Resume {
+        reason: reason.clone(),
+    };
+    for message in [ToWorker::HandOver, resume, ToWorker::Drain] {
         message::send(ours.as_fd(), &message, &[]).unwrap();
     }
     drop(ours);
     let expected = [
         Command::HandOver,
-        Command::Resume,
+        Command::Resume { reason },
         Command::Drain,
         Command::Orphaned,
     ];
@@ -135,7 +183,7 @@ fn options(program: &str, args: &[&str]) -> Options {
     Options {
         program: program.into(),
         args: args.iter().map(Into::into).collect(),
-        bind,
+        bind: BIND,
         start_timeout: Duration::from_secs(20),
         drain_timeout: Duration::from_secs(1),
     }

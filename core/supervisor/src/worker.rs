@@ -45,6 +45,8 @@ pub(crate) struct Program {
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) phase: Phase,
+    /// It has used up its time and is being killed.
+    pub(crate) overdue: bool,
     pub(crate) started: Instant,
     /// The places whose sockets it uses.
     pub(crate) wanted: BTreeSet<Place>,
@@ -114,6 +116,7 @@ impl Worker {
         tokio::spawn(watch(id, child, killed, events.clone()));
         Ok(Self {
             phase: Phase::Starting,
+            overdue: false,
             started: Instant::now(),
             wanted: BTreeSet::new(),
             process,

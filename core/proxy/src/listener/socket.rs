@@ -77,7 +77,9 @@ pub(crate) struct Hold(Arc<Bound>);
 impl Sockets for OwnSockets {
     fn listen(&self, _: &Name, address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        let listeners = bind_beside(address, count, &bound)?;
+        // The same address again is one that is being closed: the system says when it is.
+        let others: Vec<_> = bound.iter().copied().filter(|a| *a != address).collect();
+        let listeners = bind_beside(address, count, &others)?;
         bound.push(address);
         Ok(listeners)
     }
@@ -98,8 +100,8 @@ pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     bind_beside(address, count, &[])
 }
 
-/// Binds sockets to one address, when some others are bound already that are ours: a change may go
-/// from one address to all addresses, or back, while the old ones are still in use.
+/// Binds sockets to one address, when some are bound already that are ours: a change may go from one
+/// address to all addresses, or back, or to more sockets, while the old ones are still in use.
 ///
 /// # Errors
 /// What the system said; also that another program listens there, however it does.
@@ -112,7 +114,8 @@ pub fn bind_beside(
     let overlaps = |other: &SocketAddr| {
         let everywhere = other.ip().is_unspecified() || address.ip().is_unspecified();
         let same_kind = other.is_ipv4() == address.is_ipv4();
-        address.port() != 0 && other.port() == address.port() && same_kind && everywhere
+        let overlaps = everywhere || other.ip() == address.ip();
+        address.port() != 0 && other.port() == address.port() && same_kind && overlaps
     };
     if !ours.iter().any(overlaps) {
         // With SO_REUSEPORT the kernel would let us share the port with another program that sets it
@@ -255,10 +258,12 @@ pub(super) fn shut_off(listener: impl AsFd) {
     }
 }
 
-/// Takes back what [`shut_off`] has done.
+/// Takes back what [`shut_off`] has done, if it has.
 pub(super) fn open_again(listener: impl AsFd) {
-    if let Err(error) = SockRef::from(&listener).detach_filter() {
-        tracing::debug!(%error, "a listener was not shut off");
+    if let Err(error) = SockRef::from(&listener).detach_filter()
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "a listener stays shut off");
     }
 }
 
