@@ -141,6 +141,12 @@ pub(crate) enum Command {
     /// Make, list and end tokens, which say to a balancer who asks.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Let the program that is on disk now take over, without a failed request.
+    ///
+    /// The balancer starts it, and it serves on the same sockets as soon as it is ready. The former
+    /// program accepts nothing more from then on and finishes what it has begun, for as long as
+    /// `drain_timeout` allows. When the new program does not start, the former one serves on.
+    Upgrade,
     Demo(DemoArgs),
     /// Print the JSON Schema of the document.
     Schema,
@@ -152,9 +158,14 @@ pub(crate) enum Command {
 
 /// Run the balancer until it is told to stop.
 ///
-/// SIGTERM or SIGINT let open requests finish; a second one ends them. SIGUSR1 opens the access log
-/// again after rotation, SIGHUP takes the document from its file again. Where the document has `telemetry.metrics_address`, `/metrics` is for
-/// Prometheus, and `/health` answers 200, or 503 while open requests finish.
+/// It is two processes: one that owns the listening sockets, and a worker that serves. A worker that
+/// crashes is replaced at once, and so it is for an upgrade, with nobody refused. With `--config -`
+/// it is one process, and neither is possible.
+///
+/// SIGTERM or SIGINT let open requests finish; a second one ends them. SIGHUP takes the document from
+/// its file again, SIGUSR1 opens the access log again after rotation, SIGUSR2 upgrades as `lbctl
+/// upgrade` does. Where the document has `telemetry.metrics_address`, `/metrics` is for Prometheus,
+/// and `/health` answers 200, or 503 while open requests finish.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -181,6 +192,9 @@ pub(crate) struct RunArgs {
     /// What the log on the standard error looks like.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
+    /// This process is a worker, and its standard input the link to its supervisor.
+    #[arg(long, hide = true)]
+    pub(crate) supervised: bool,
 }
 
 /// Check documents without running them.

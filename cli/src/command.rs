@@ -19,6 +19,7 @@ mod run;
 mod schema;
 mod status;
 mod token;
+mod upgrade;
 mod validate;
 
 /// Does what the command line asks for.
@@ -26,9 +27,10 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let Args { global, command } = args;
     match command {
         Command::Run(args) => {
+            let is_worker = args.supervised;
             let settings = Settings::load_for_run(&global, args)?;
             screen.set_color(settings.color);
-            run::run(&settings, screen)
+            run::run(&settings, is_worker, screen)
         }
         Command::Validate(args) => {
             let settings = Settings::load(&global)?;
@@ -53,6 +55,7 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
         Command::Metrics => live::metrics(&talk(&global, screen)?, screen),
         Command::Events => live::events(&talk(&global, screen)?, screen),
         Command::Token(command) => token::run(&command, &talk(&global, screen)?, screen),
+        Command::Upgrade => upgrade::run(&talk(&global, screen)?, screen),
         Command::Demo(args) => {
             let settings = Settings::load_for_demo(&global)?;
             screen.set_color(settings.color);

@@ -171,6 +171,7 @@ impl Settings {
             drain_timeout,
             log_level,
             log_format,
+            supervised: _,
         } = run;
         let flags = Flags {
             config,

@@ -38,6 +38,8 @@ mod shutdown;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]
+mod supervisor;
+#[cfg(test)]
 mod tcp;
 #[cfg(test)]
 mod unavailable;

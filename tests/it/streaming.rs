@@ -145,14 +145,14 @@ async fn a_long_poll_holds_up_nobody_else() {
 
 /// The most memory a process has while this goes on, beyond what it had before.
 async fn growth(balancer: &mut Balancer, load: impl Future<Output = ()>) -> u64 {
-    let before = balancer.process().memory();
+    let before = balancer.memory();
     let mut most = before;
     tokio::pin!(load);
     loop {
         tokio::select! {
             () = &mut load => return most.saturating_sub(before),
             () = tokio::time::sleep(Duration::from_millis(50)) => {
-                most = most.max(balancer.process().memory());
+                most = most.max(balancer.memory());
             }
         }
     }
@@ -271,8 +271,8 @@ async fn a_client_that_reads_slowly_slows_the_server_and_not_the_memory() {
         }
     })
     .await;
-    let mut balancer = Balancer::start(&shop("", "", &[&server])).await;
-    let before = balancer.process().memory();
+    let balancer = Balancer::start(&shop("", "", &[&server])).await;
+    let before = balancer.memory();
     let mut client = balancer.client().await;
     client.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n").await;
     client.wire().head().await.expect("a response begins");
@@ -285,7 +285,7 @@ async fn a_client_that_reads_slowly_slows_the_server_and_not_the_memory() {
         held.then_some(())
     })
     .await;
-    let grown = balancer.process().memory().saturating_sub(before);
+    let grown = balancer.memory().saturating_sub(before);
     assert!(
         grown < GROWTH_MAX,
         "grown by {grown} bytes for one slow client"

@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -19,6 +19,7 @@ use crate::{Client, Finished, Metrics, Process, eventually, run_within};
 struct Ready {
     virtual_services: BTreeMap<String, SocketAddr>,
     metrics: Option<SocketAddr>,
+    process: u32,
 }
 
 /// A running balancer; it is killed when the test lets go of it.
@@ -39,6 +40,11 @@ impl Balancer {
 
     /// The same, with further arguments for `lbctl run`.
     pub async fn start_with(document: &str, args: &[&str]) -> Self {
+        Self::start_program(&lbctl_path(), document, args).await
+    }
+
+    /// The same with a program that is a copy of `lbctl`.
+    pub async fn start_program(program: &Path, document: &str, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let json = document.starts_with('{');
         let config = folder.path().join(if json { "lb.json" } else { "lb.toml" });
@@ -50,7 +56,7 @@ impl Balancer {
         };
         std::fs::write(&config, format!("{document}{telemetry}")).expect("write the document");
         let mut process = Process::start(
-            lbctl()
+            lbctl_at(program)
                 .arg("run")
                 .arg("--config")
                 .arg(&config)
@@ -140,7 +146,43 @@ impl Balancer {
         self.stdout.lock().expect("not poisoned").clone()
     }
 
-    /// The process.
+    /// The process that serves now.
+    pub fn worker(&self) -> Pid {
+        let lines = self.lines();
+        // The access log may be among them.
+        let ready = |line: &String| serde_json::from_str::<Ready>(line).ok();
+        let newest = lines.iter().rev().find_map(ready);
+        let process = newest.map_or(self.ready.process, |ready| ready.process);
+        Pid::from_raw(process.cast_signed()).expect("a process id is not 0")
+    }
+
+    /// Waits until another process serves than this one.
+    pub async fn replaced(&self, worker: Pid) {
+        eventually("another worker serves", async || {
+            (self.worker() != worker).then_some(())
+        })
+        .await;
+    }
+
+    /// Resident memory of the process that serves, in bytes.
+    pub fn memory(&self) -> u64 {
+        crate::process::memory(self.worker())
+    }
+
+    /// Kills it with SIGKILL, so that nothing of it is left.
+    pub async fn kill(&mut self) {
+        let worker = self.worker();
+        // The supervisor first: it would start another worker.
+        self.process.kill().await;
+        kill_process(worker, Signal::KILL).expect("a worker does not end at once by itself");
+        let proc = PathBuf::from(format!("/proc/{worker}/exe"));
+        eventually("the worker is gone", async || {
+            (!proc.exists()).then_some(())
+        })
+        .await;
+    }
+
+    /// The process that was started, and supervises.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
@@ -153,6 +195,16 @@ impl Balancer {
     /// Waits for its end.
     pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
         self.process.ended(limit).await
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        // The supervisor is killed with its process; a worker alone would finish what is open.
+        if self.process.is_running() {
+            // It may have ended by itself.
+            let _ = kill_process(self.worker(), Signal::KILL);
+        }
     }
 }
 
@@ -178,7 +230,11 @@ pub fn lbctl_path() -> PathBuf {
 
 /// The program, ready for arguments; the settings of whoever runs the tests do not reach it.
 pub fn lbctl() -> Command {
-    let mut command = Command::new(lbctl_path());
+    lbctl_at(&lbctl_path())
+}
+
+fn lbctl_at(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LBCTL_") {
             command.env_remove(name);

@@ -150,6 +150,11 @@ impl Process {
         Pid::from_raw(id.cast_signed()).expect("a process id is not 0")
     }
 
+    /// Whether its end has not been waited for.
+    pub fn is_running(&self) -> bool {
+        self.child.id().is_some()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.id(), signal).expect("the process is ours");
@@ -167,15 +172,15 @@ impl Process {
             .await
             .expect("the process is ours")
     }
+}
 
-    /// Its resident memory in bytes.
-    pub fn memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.id());
-        let status = std::fs::read_to_string(path).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        kib.expect("the kernel tells resident memory in kB") * 1024
-    }
+/// Resident memory of a process in bytes.
+pub(crate) fn memory(process: Pid) -> u64 {
+    let path = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(path).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.expect("the kernel tells resident memory in kB") * 1024
 }
 
 impl Drop for Process {

@@ -6,13 +6,15 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lb_daemon::{
-    Daemon, DocumentFile, Ended, Options, Reread, StartError, Taken, file_digest, has_history, log,
-    workers_default,
+    BIND, Daemon, DocumentFile, Ended, Options, Reread, StartError, Supervised, Taken, file_digest,
+    has_history, log, workers_default,
 };
 use lb_model::config::Protocol;
 use lb_model::{Config, ValidConfig};
+use lb_supervisor::{LinkError, SuperviseError, supervise};
 use serde::Serialize;
 
 use crate::args::LogFormat;
@@ -21,6 +23,9 @@ use crate::output;
 use crate::report::{Exit, Explained, Failure};
 use crate::screen::Screen;
 use crate::settings::Settings;
+
+/// How long a worker may take until it serves: the largest documents take a second.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a balancer that has started tells to programs, on one line.
 #[derive(Debug, Serialize)]
@@ -53,8 +58,70 @@ impl Explained for log::LogError {
     }
 }
 
-pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, Failure> {
+impl Explained for LinkError {
+    fn help(&self) -> Option<String> {
+        Some(Self::help(self))
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Misuse
+    }
+}
+
+impl Explained for SuperviseError {
+    fn help(&self) -> Option<String> {
+        None
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Failed
+    }
+}
+
+pub(super) fn run(
+    settings: &Settings,
+    is_worker: bool,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
     start_log(settings, screen)?;
+    if is_worker {
+        return serve(settings, Some(Supervised::take()?), screen);
+    }
+    // What comes on the standard input cannot be read again by another process.
+    if settings.config.as_os_str() == "-" {
+        return serve(settings, None, screen);
+    }
+    supervise_worker(settings)
+}
+
+/// The process that stays.
+fn supervise_worker(settings: &Settings) -> Result<Exit, Failure> {
+    let program = std::env::current_exe().map_err(|source| SuperviseError::Start {
+        program: "lbctl".into(),
+        source,
+    })?;
+    let mut args: Vec<_> = std::env::args_os().skip(1).collect();
+    args.push("--supervised".into());
+    let ended = supervise(lb_supervisor::Options {
+        program,
+        args,
+        bind: BIND,
+        start_timeout: START_TIMEOUT,
+        drain_timeout: settings.drain_timeout.duration(),
+    })?;
+    Ok(match ended.code {
+        0 => Exit::Done,
+        2 => Exit::Misuse,
+        _ => Exit::Failed,
+    })
+}
+
+/// The process that serves.
+fn serve(
+    settings: &Settings,
+    supervised: Option<Supervised>,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
     // What people read as notes, programs find in the log.
     if settings.log_format == LogFormat::Json {
         screen.silence_notes();
@@ -68,7 +135,7 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, Fail
         state_dir: settings.state_dir.clone(),
         drain_timeout: settings.drain_timeout.duration(),
     };
-    let daemon = Daemon::start_from(file, &options)?;
+    let daemon = Daemon::start_from(file, &options, supervised)?;
     let (config, _) = daemon.in_force();
     if settings.log_format == LogFormat::Json {
         log_warnings(&config);
@@ -230,6 +297,10 @@ fn welcome(ready: &Ready, config: &Config, screen: &Screen) -> String {
 
 fn tell_end(ended: Ended, settings: &Settings, screen: &Screen) -> Exit {
     match ended {
+        Ended::Replaced { connections_cut } => {
+            tracing::info!(connections_cut, "a former process has finished");
+            Exit::Done
+        }
         Ended::AtOnce => {
             screen.note("stopped at once by a second signal\n");
             Exit::Failed

@@ -8,7 +8,7 @@ use lb_model::Config;
 use lb_model::api::{
     ApplyAnswer, ApplyRequest, Caller, ConfirmRequest, ExplainRequest, NewToken, PlanAnswer,
     PlanRequest, Revision, RevisionAnswer, Revisions, RollbackRequest, Source, StatusAnswer, Token,
-    TokenRequest, Tokens,
+    TokenRequest, Tokens, UpgradeAnswer,
 };
 use lb_model::config::ServerState;
 use lb_model::edit::ObjectPath;
@@ -187,6 +187,18 @@ impl Client {
     /// What the balancer is doing now.
     pub async fn status(&self) -> Result<StatusAnswer, ClientError> {
         self.read("/status").await
+    }
+
+    /// Which program serves, and how far an upgrade is.
+    pub async fn upgrade_state(&self) -> Result<UpgradeAnswer, ClientError> {
+        self.read("/upgrade").await
+    }
+
+    /// Lets the program that is on the disk of the balancer take over. When this returns that has
+    /// only begun.
+    pub async fn upgrade(&self) -> Result<UpgradeAnswer, ClientError> {
+        self.send(Call::get("/upgrade")?.with_method(Method::POST))
+            .await
     }
 
     /// Metrics, as Prometheus reads them.

@@ -12,16 +12,17 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use lb_model::api::ExplainRequest;
+use lb_model::api::{ExplainRequest, UpgradeState};
 use lb_model::status::Status;
 use lb_model::{ValidConfig, nearest};
 use serde_json::Value;
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
 
 use self::serve::Service;
+use self::stop::Stop;
 use crate::{Access, Controller, Engine};
 
 mod answer;
@@ -33,6 +34,7 @@ mod openapi;
 mod request;
 mod route;
 mod serve;
+mod stop;
 
 pub use openapi::openapi;
 
@@ -41,6 +43,9 @@ pub const SOCKET: &str = "admin.sock";
 
 /// The longest path of a Unix socket, in bytes; the system allows no more.
 const PATH_BYTES_MAX: usize = 107;
+
+/// How long what callers have begun may take when the API stops.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the API tells of a data plane, besides what the [`Engine`] does.
 pub trait Observable: Send + Sync + 'static {
@@ -55,15 +60,29 @@ pub trait Observable: Send + Sync + 'static {
     /// # Errors
     /// Why that cannot be said.
     fn explain(&self, config: &ValidConfig, request: &ExplainRequest) -> Result<Value, String>;
+
+    /// How far an upgrade is.
+    fn upgrade_state(&self) -> UpgradeState;
+
+    /// Asks for a process with the program that is on disk now to take over.
+    ///
+    /// # Errors
+    /// Nobody could start it.
+    fn upgrade(&self) -> Result<(), NoSupervisor>;
 }
+
+/// This process was started without a supervisor, which alone could replace it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this balancer runs without a supervisor that could start another program")]
+pub struct NoSupervisor;
 
 /// The API, until this is dropped.
 #[derive(Debug)]
 pub struct Api {
     path: PathBuf,
-    /// The socket file that is ours; a successor may have put its own in its place.
-    inode: u64,
-    stop: Option<oneshot::Sender<()>>,
+    /// The socket file, if it is ours to remove; a successor may have put its own in its place.
+    inode: Option<u64>,
+    stop: Option<Stop>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -104,39 +123,44 @@ impl ApiStartError {
 }
 
 impl Api {
-    /// Serves the API on `admin.sock` in the state directory. The directory is ours: a socket that
-    /// is there was left by a balancer that ended.
+    /// Serves the API on `admin.sock` in the state directory, or on the socket that somebody else
+    /// has bound there. The directory is ours: a socket that is there was left by a balancer that
+    /// ended.
     pub fn start<E: Engine + Observable>(
         state_dir: &Path,
+        lent: Option<StdUnixListener>,
         controller: Arc<Controller<E>>,
         access: Arc<Access>,
     ) -> Result<Self, ApiStartError> {
-        let path = state_dir.join(SOCKET);
-        let (listener, inode) = listen(&path)?;
+        let path = socket_path(state_dir)?;
+        let (listener, inode) = match lent {
+            Some(listener) => (listener, None),
+            None => {
+                let listener = bind_socket(&path).map_err(|source| ApiStartError::Listen {
+                    path: path.clone(),
+                    source,
+                })?;
+                (listener, fs::metadata(&path).ok().map(|file| file.ino()))
+            }
+        };
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(serve::READS_MAX + serve::CHANGES_MAX)
             .thread_name("admin-work")
             .build()
             .map_err(ApiStartError::Thread)?;
-        let (stop, stopped) = oneshot::channel::<()>();
+        let (stop, stopping) = stop::stop();
         let listener = {
             let _context = runtime.enter();
             UnixListener::from_std(listener).map_err(ApiStartError::Thread)?
         };
-        let service = Arc::new(Service::new(controller, access));
+        let service = Arc::new(Service::new(controller, access, stopping.clone()));
         let thread = std::thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = connection::serve_unix(listener, service) => {}
-                        // An error means that whoever holds the API is gone: the same.
-                        _ = stopped => {}
-                    }
-                });
-                // What still waits for a disk finishes by itself.
-                runtime.shutdown_background();
+                runtime.block_on(connection::serve_unix(listener, service, stopping));
+                // What was begun is finished before the state goes to somebody else.
+                runtime.shutdown_timeout(STOP_WITHIN);
             })
             .map_err(ApiStartError::Thread)?;
         Ok(Self {
@@ -159,32 +183,41 @@ impl Drop for Api {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
-        if fs::metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+        if let Some(inode) = self.inode
+            && fs::metadata(&self.path).is_ok_and(|found| found.ino() == inode)
+        {
             drop(fs::remove_file(&self.path));
         }
     }
 }
 
-fn listen(path: &Path) -> Result<(StdUnixListener, u64), ApiStartError> {
+/// Where the socket of a balancer with this state directory is.
+///
+/// # Errors
+/// The path is too long for a socket.
+pub fn socket_path(state_dir: &Path) -> Result<PathBuf, ApiStartError> {
+    let path = state_dir.join(SOCKET);
     if path.as_os_str().len() > PATH_BYTES_MAX {
-        return Err(ApiStartError::PathTooLong(path.to_path_buf()));
+        return Err(ApiStartError::PathTooLong(path));
     }
-    let bind = || {
-        if let Err(error) = fs::remove_file(path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let listener = StdUnixListener::bind(path)?;
-        // Whoever connects before this is asked for a token: `caller` does not rely on the mode.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        listener.set_nonblocking(true)?;
-        Ok((listener, fs::metadata(path)?.ino()))
-    };
-    bind().map_err(|source| ApiStartError::Listen {
-        path: path.to_path_buf(),
-        source,
-    })
+    Ok(path)
+}
+
+/// Binds a socket for its owner alone, in the place of one that was left.
+///
+/// # Errors
+/// What the system said.
+pub fn bind_socket(path: &Path) -> io::Result<StdUnixListener> {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let listener = StdUnixListener::bind(path)?;
+    // Whoever connects before this is asked for a token: `caller` does not rely on the mode.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// What was probably meant, as something to do.
@@ -208,19 +241,13 @@ mod tests {
     #[test]
     fn the_socket_is_for_its_owner_alone_and_one_that_was_left_is_taken_over() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(SOCKET);
-        drop(listen(&path).unwrap());
-        let (_listener, inode) = listen(&path).unwrap();
+        let path = socket_path(folder.path()).unwrap();
+        drop(bind_socket(&path).unwrap());
+        let _listener = bind_socket(&path).unwrap();
         let found = fs::metadata(&path).unwrap();
         assert_eq!(found.permissions().mode() & 0o777, 0o600);
-        assert_eq!(found.ino(), inode);
-        let long = folder.path().join("x".repeat(100)).join(SOCKET);
-        assert!(
-            listen(&long)
-                .unwrap_err()
-                .help()
-                .unwrap()
-                .contains("--state-dir")
-        );
+        let long = folder.path().join("x".repeat(100));
+        let error = socket_path(&long).unwrap_err();
+        assert!(error.help().unwrap().contains("--state-dir"));
     }
 }

@@ -9,23 +9,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_control::api::{Api, ApiStartError};
-use lb_control::{
-    Access, AccessError, Applied, Audit, AuditError, Caller, Change, Controller, Digest, Proposal,
-    Refused, Starting,
-};
+use lb_control::api::ApiStartError;
+use lb_control::{AccessError, AuditError, Digest};
 use lb_model::ValidConfig;
-use lb_model::api::Source;
+use lb_model::api::UpgradeState;
 use lb_model::value::Name;
+use lb_proxy::OwnSockets;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::access_log::OpenLogError;
+use crate::control::{Control, Opened};
 use crate::descriptors::DescriptorsError;
 use crate::metrics;
-use crate::running::{Live, Running};
-use crate::state_dir::{StateDir, StateDirError};
+use crate::orders::{Order, Orders, Supervised};
+use crate::running::Running;
+use crate::sockets::{LentSockets, Sockets};
+use crate::state_dir::StateDirError;
 
 /// How a balancer runs, besides its document.
 #[derive(Clone, Debug)]
@@ -62,14 +63,25 @@ pub struct DocumentFile {
 /// A running balancer.
 pub struct Daemon {
     runtime: Runtime,
-    signals: Signals,
+    orders: Orders,
     running: Arc<Running>,
-    controller: Arc<Controller<Live>>,
-    access: Arc<Access>,
-    api: Api,
+    sockets: Arc<Sockets>,
+    control: Control,
     reread: Option<Arc<Reread>>,
+    state_dir: PathBuf,
     drain_timeout: Duration,
-    _state_dir: StateDir,
+}
+
+/// What serves, and what changes it.
+struct Serving {
+    running: Arc<Running>,
+    sockets: Arc<Sockets>,
+    state_dir: PathBuf,
+    /// Nothing while another process has the state.
+    control: Option<Control>,
+    reread: Option<Arc<Reread>>,
+    /// The document is being read again.
+    reloading: Option<JoinHandle<()>>,
 }
 
 /// How a balancer ended.
@@ -79,6 +91,11 @@ pub enum Ended {
     AtOnce,
     /// Open requests finished, or the time for that was over.
     Drained {
+        /// How many connections were cut when the time was over.
+        connections_cut: usize,
+    },
+    /// Another process serves in its place.
+    Replaced {
         /// How many connections were cut when the time was over.
         connections_cut: usize,
     },
@@ -149,6 +166,9 @@ pub fn workers_default() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
+/// How long to wait before the state is tried again, when it could not be taken back.
+const RESUME_PAUSE: Duration = Duration::from_secs(1);
+
 impl Daemon {
     /// Starts serving a document. Signals are for this balancer from here on.
     pub fn start(config: &ValidConfig, options: &Options) -> Result<Self, StartError> {
@@ -161,46 +181,46 @@ impl Daemon {
             taken: Some(taken),
             reread: None,
         };
-        Self::start_from(file, options)
+        Self::start_from(file, options, None)
     }
 
-    /// Starts serving what was in force, or the document in the file if that has to be taken.
-    pub fn start_from(file: DocumentFile, options: &Options) -> Result<Self, StartError> {
-        let state_dir = StateDir::open(&options.state_dir)?;
+    /// Starts serving what was in force, or the document in the file if that has to be taken. Under
+    /// a supervisor, sockets come from it and orders too, and not from signals.
+    pub fn start_from(
+        file: DocumentFile,
+        options: &Options,
+        supervised: Option<Supervised>,
+    ) -> Result<Self, StartError> {
+        let (link, commands) = supervised.map(|s| (s.link, s.commands)).unzip();
+        let mut opened = Opened::open(options.state_dir.clone(), link.is_some())?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(StartError::Control)?;
-        let signals = Signals::new(&runtime).map_err(StartError::Control)?;
-        let audit = Arc::new(Audit::open(&options.state_dir, lb_control::now)?);
-        let access = Access::open(&options.state_dir, Arc::clone(&audit), lb_control::now)?;
-        let mut starting = Starting::open(lb_control::Options::new(&options.state_dir))?;
+        let orders = Orders::new(&runtime, commands).map_err(StartError::Control)?;
+        let sockets = Arc::new(match link {
+            Some(link) => Sockets::Lent(LentSockets::new(link)),
+            None => Sockets::Own(OwnSockets::default()),
+        });
         let DocumentFile { taken, reread } = file;
-        let digest = taken.as_ref().map(|taken| taken.digest);
-        if let Some(Taken { config, .. }) = taken {
-            starting.take(Arc::new(config), &machine_user(), None);
+        if let Some(taken) = taken {
+            opened.take(taken);
         }
-        let running = Arc::new(Running::start(&starting.current().config, options)?);
-        let controller = starting.run(Live(Arc::clone(&running)), audit)?;
-        if let Some(digest) = digest {
-            remember(&controller, digest);
+        let config = &opened.current().config;
+        let running = Arc::new(Running::start(config, options, Arc::clone(&sockets))?);
+        let control = opened.run(&running, &sockets)?;
+        if let Some(link) = sockets.link() {
+            link.ready();
         }
-        let (controller, access) = (Arc::new(controller), Arc::new(access));
-        let api = Api::start(
-            &options.state_dir,
-            Arc::clone(&controller),
-            Arc::clone(&access),
-        )?;
         Ok(Self {
             runtime,
-            signals,
+            orders,
             running,
-            controller,
-            access,
-            api,
+            sockets,
+            control,
             reread,
+            state_dir: options.state_dir.clone(),
             drain_timeout: options.drain_timeout,
-            _state_dir: state_dir,
         })
     }
 
@@ -216,56 +236,187 @@ impl Daemon {
 
     /// The socket of the admin API.
     pub fn admin_socket(&self) -> &Path {
-        self.api.path()
+        self.control.api().path()
     }
 
     /// The document in force, and the number of its revision.
     pub fn in_force(&self) -> (Arc<ValidConfig>, u64) {
-        let current = self.controller.current();
+        let current = self.control.controller().current();
         (Arc::clone(&current.config), current.number)
     }
 
-    /// Serves until a signal says stop and open requests have finished.
+    /// Serves until it is told to stop and open requests have finished.
     pub fn run(self) -> Result<Ended, StartError> {
         let Self {
             runtime,
-            mut signals,
+            mut orders,
             running,
-            controller,
-            access,
-            api,
+            sockets,
+            control,
             reread,
+            state_dir,
             drain_timeout,
-            _state_dir: state_dir,
         } = self;
-        let obey = Obey {
+        let mut serving = Serving {
             running: Arc::clone(&running),
-            controller,
+            sockets,
+            state_dir,
+            control: Some(control),
             reread,
+            reloading: None,
         };
         let ended = runtime.block_on(async {
             let places = running.metrics_places();
             tokio::spawn(metrics::follow(places, Arc::clone(&running)));
-            signals.stop(&obey).await;
-            running.stop_welcoming();
+            if !serving.until_told_to_drain(&mut orders).await {
+                return Ok(Ended::AtOnce);
+            }
+            let is_replaced = serving.control.is_none();
+            if is_replaced {
+                running.leave_metrics();
+            } else {
+                running.stop_welcoming();
+            }
             tracing::info!("draining");
             let drained = drain(Arc::clone(&running), drain_timeout)?;
             Ok(tokio::select! {
-                drained = drained => Ended::Drained {
+                drained = drained => {
                     // A drain that was lost has nothing left to cut.
-                    connections_cut: drained.unwrap_or_default(),
-                },
-                () = signals.stop(&obey) => Ended::AtOnce,
+                    let connections_cut = drained.unwrap_or_default();
+                    if is_replaced {
+                        Ended::Replaced { connections_cut }
+                    } else {
+                        Ended::Drained { connections_cut }
+                    }
+                }
+                () = serving.until_told_to_end(&mut orders) => Ended::AtOnce,
             })
         });
         // It tells what drains until nothing does.
-        drop(api);
-        running.finish_log();
-        if let Err(error) = access.store_last_use() {
-            tracing::warn!(%error, "when tokens were used last is not remembered");
+        if let Some(control) = serving.control.take()
+            && let Err(error) = control.close()
+        {
+            tracing::warn!(%error, "stopped all the same");
         }
-        drop(state_dir);
+        running.finish_log();
         ended.map_err(StartError::Control)
+    }
+}
+
+impl Serving {
+    /// Obeys until it is to drain; `false` when it is to end at once.
+    async fn until_told_to_drain(&mut self, orders: &mut Orders) -> bool {
+        let mut resume = None;
+        loop {
+            let order = tokio::select! {
+                order = orders.next() => order,
+                () = pause(resume) => {
+                    resume = self.resume();
+                    continue;
+                }
+            };
+            match order {
+                Order::Drain => return true,
+                Order::Orphaned => {
+                    tracing::error!("the supervisor is gone; open requests finish");
+                    self.hand_over().await;
+                    return true;
+                }
+                Order::End => return false,
+                Order::HandOver => {
+                    resume = None;
+                    if self.hand_over().await
+                        && let Some(link) = self.sockets.link()
+                    {
+                        link.handed_over();
+                    }
+                }
+                Order::Resume(reason) => {
+                    self.running.set_upgrade(UpgradeState::Failed { reason });
+                    resume = self.resume();
+                }
+                Order::ReopenLog | Order::Reload => self.obey(&order),
+            }
+        }
+    }
+
+    /// Obeys until open requests are not to be waited for any more.
+    async fn until_told_to_end(&mut self, orders: &mut Orders) {
+        loop {
+            match orders.next().await {
+                Order::Drain | Order::End => return,
+                Order::Orphaned | Order::HandOver | Order::Resume(_) => {}
+                order @ (Order::ReopenLog | Order::Reload) => self.obey(&order),
+            }
+        }
+    }
+
+    fn obey(&mut self, order: &Order) {
+        if *order == Order::ReopenLog {
+            self.running.reopen_log();
+            return;
+        }
+        match (&self.control, self.reread.clone()) {
+            (Some(control), Some(reread)) => self.reloading = Some(control.reload(reread)),
+            (None, _) => tracing::warn!("the document is not read again during an upgrade"),
+            (_, None) => {
+                tracing::warn!("there is no file that the document could be read from again");
+            }
+        }
+    }
+
+    /// Lets go of the state, once what is being changed is done; `false` when that does not end.
+    async fn hand_over(&mut self) -> bool {
+        if let Some(reloading) = self.reloading.take()
+            && let Err(error) = reloading.await
+        {
+            tracing::error!(%error, "reading the document again failed");
+        }
+        let Some(control) = self.control.take() else {
+            return true;
+        };
+        // It waits for changes, and metrics go on.
+        let closed = tokio::task::spawn_blocking(|| control.close()).await;
+        let closed = closed.map_err(|error| error.to_string());
+        match closed.and_then(|closed| closed.map_err(|busy| busy.to_string())) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(error, "the state cannot be handed over");
+                false
+            }
+        }
+    }
+
+    /// Takes the state back; when to try again if that fails.
+    fn resume(&mut self) -> Option<Duration> {
+        if self.control.is_some() {
+            return None;
+        }
+        match self.take_back() {
+            Ok(control) => {
+                self.control = Some(control);
+                None
+            }
+            Err(error) => {
+                let help = error.help();
+                tracing::error!(%error, help, "serving goes on; changes are not possible yet");
+                Some(RESUME_PAUSE)
+            }
+        }
+    }
+
+    fn take_back(&self) -> Result<Control, StartError> {
+        let mut opened = Opened::open(self.state_dir.clone(), true)?;
+        // Whoever had it meanwhile may have made a change.
+        self.running.catch_up(&opened.current().config)?;
+        opened.run(&self.running, &self.sockets)
+    }
+}
+
+async fn pause(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -279,104 +430,6 @@ fn drain(running: Arc<Running>, timeout: Duration) -> io::Result<oneshot::Receiv
             let _ = done.send(running.drain(timeout));
         })?;
     Ok(drained)
-}
-
-/// What signals are about.
-struct Obey {
-    running: Arc<Running>,
-    controller: Arc<Controller<Live>>,
-    reread: Option<Arc<Reread>>,
-}
-
-impl Obey {
-    /// Takes the document from its file again, on a thread of its own: what is wrong with it is
-    /// told, and changes nothing.
-    fn reload(&self) {
-        let Some(reread) = self.reread.clone() else {
-            tracing::warn!("there is no file that the document could be read from again");
-            return;
-        };
-        let controller = Arc::clone(&self.controller);
-        tokio::task::spawn_blocking(move || match take_again(&controller, &*reread) {
-            Ok(Applied {
-                revision, is_new, ..
-            }) => {
-                let revision = revision.number;
-                tracing::info!(revision, is_new, "the document was read again");
-            }
-            Err(error) => {
-                let cause = error.source().map(ToString::to_string);
-                tracing::error!(%error, cause, "the document was read again, and is not taken");
-            }
-        });
-    }
-}
-
-fn take_again(
-    controller: &Controller<Live>,
-    reread: &Reread,
-) -> Result<Applied, Box<dyn Error + Send + Sync>> {
-    let Taken { config, digest } = reread()?;
-    let applied = controller.apply(Proposal {
-        author: Caller::administrator(machine_user()),
-        source: Source::File,
-        comment: None,
-        change: Change::Document(config.config().clone()),
-        parent: None,
-        expected: Vec::new(),
-        confirm: None,
-    });
-    let applied = applied.map_err(|refused: Refused| Box::new(refused))?;
-    remember(controller, digest);
-    Ok(applied)
-}
-
-/// A file that is not remembered is taken again at the next start.
-fn remember(controller: &Controller<Live>, digest: Digest) {
-    if let Err(error) = controller.remember_file(digest) {
-        tracing::error!(%error, "the file of the document cannot be remembered; the next start takes it again");
-    }
-}
-
-/// Who started the balancer, as the history names them.
-fn machine_user() -> String {
-    match rustix::process::geteuid().as_raw() {
-        0 => "root".to_owned(),
-        user => format!("user {user}"),
-    }
-}
-
-/// The signals that a balancer listens to.
-#[derive(Debug)]
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    reopen: Signal,
-    reload: Signal,
-}
-
-impl Signals {
-    fn new(runtime: &Runtime) -> io::Result<Self> {
-        let _context = runtime.enter();
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            reopen: signal(SignalKind::user_defined1())?,
-            reload: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for a signal to stop; those that ask for something else are obeyed meanwhile.
-    async fn stop(&mut self, obey: &Obey) {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return,
-                _ = self.terminate.recv() => return,
-                _ = self.reopen.recv() => obey.running.reopen_log(),
-                _ = self.reload.recv() => obey.reload(),
-            }
-        }
-    }
 }
 
 /// What to do when an address could not be bound.
@@ -403,15 +456,25 @@ fn bind_help(address: SocketAddr, kind: io::ErrorKind) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::Arc;
 
-    use crate::running::listen;
+    use lb_proxy::OwnSockets;
+
+    use super::StartError;
+    use crate::sockets::Sockets;
+
+    fn listen(address: SocketAddr) -> StartError {
+        let sockets = Arc::new(Sockets::Own(OwnSockets::default()));
+        let source = sockets.listen_metrics(address).err().unwrap();
+        StartError::Metrics { address, source }
+    }
 
     #[test]
     fn an_address_that_cannot_be_bound_comes_with_what_to_do() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let error = listen(address).unwrap_err();
+        let error = listen(address);
         let port = address.port();
         let help = error.help().unwrap();
         assert_eq!(
@@ -419,7 +482,7 @@ mod tests {
             format!("see which program has it: ss -ltnp 'sport = :{port}'")
         );
 
-        let error = listen("192.0.2.1:0".parse().unwrap()).unwrap_err();
+        let error = listen("192.0.2.1:0".parse().unwrap());
         assert!(error.help().unwrap().contains("ip address"), "{error}");
     }
 }

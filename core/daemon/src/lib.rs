@@ -7,16 +7,25 @@
 /// Where a request would go, and why: the data plane's own answer.
 pub use lb_proxy::{ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain};
 
+/// How a supervisor binds what its workers listen on.
+pub const BIND: lb_supervisor::Bind = lb_supervisor::Bind {
+    internet: lb_proxy::bind_beside,
+    unix: lb_control::api::bind_socket,
+};
+
 /// What is remembered of the file of the document, and whether there is a history already.
 pub use lb_control::{Digest, file_digest, has_history};
 
 mod access_log;
+mod control;
 mod daemon;
 mod descriptors;
 pub mod log;
 mod metrics;
+mod orders;
 mod process;
 mod running;
+mod sockets;
 mod state_dir;
 
 pub use access_log::OpenLogError;
@@ -24,4 +33,5 @@ pub use daemon::{
     Daemon, DocumentFile, Ended, Options, Reread, StartError, Taken, workers_default,
 };
 pub use descriptors::DescriptorsError;
+pub use orders::Supervised;
 pub use state_dir::StateDirError;

@@ -17,6 +17,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::sockets::Listening;
+
 /// How many scrapes are served at a time; a stampede waits in the backlog.
 const CONNECTIONS_MAX: usize = 32;
 
@@ -39,13 +41,16 @@ pub(crate) trait Observed: Send + Sync + 'static {
 }
 
 /// Where metrics are served, if anywhere; a listener that takes the place of another one.
-pub(crate) type Place = Option<Arc<std::net::TcpListener>>;
+pub(crate) type Place = Option<Arc<Listening>>;
 
 /// Serves where the document in force says, until nobody can change that any more.
 pub(crate) async fn follow(mut places: watch::Receiver<Place>, observed: Arc<impl Observed>) {
     loop {
         let place = places.borrow_and_update().clone();
-        let listener = place.map(|place| TcpListener::from_std(place.try_clone()?));
+        let listener = place.as_deref().map(|place| {
+            let listener = place.listener().try_clone()?;
+            TcpListener::from_std(listener)
+        });
         let changed = match listener.transpose() {
             Ok(Some(listener)) => tokio::select! {
                 changed = places.changed() => changed,

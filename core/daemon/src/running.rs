@@ -3,34 +3,36 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lb_control::api::Observable;
+use lb_control::api::{NoSupervisor, Observable};
 use lb_control::{Engine, EngineError, ServerHealth};
 use lb_model::ValidConfig;
-use lb_model::api::ExplainRequest;
+use lb_model::api::{ExplainRequest, UpgradeState};
 use lb_model::config::{AccessLog, Config, Telemetry};
 use lb_model::status::{Condition, Status};
 use lb_model::value::Name;
-use lb_proxy::{AccessSink, OwnSockets, Proxy};
+use lb_proxy::{AccessSink, Proxy};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::access_log::LogWriter;
 use crate::daemon::StartError;
 use crate::metrics::{Observed, Place};
+use crate::sockets::Sockets;
 use crate::{Options, descriptors, process};
 
 /// Everything that serves.
 pub(crate) struct Running {
     proxy: Proxy,
+    sockets: Arc<Sockets>,
     log: Mutex<LogPlace>,
     metrics: watch::Sender<Place>,
     draining: AtomicBool,
     served: Mutex<Arc<ValidConfig>>,
+    upgrade: Mutex<UpgradeState>,
 }
 
 /// A document that is ready to be served.
@@ -51,25 +53,32 @@ pub(crate) struct Live(pub(crate) Arc<Running>);
 
 impl Running {
     /// Starts to serve a document.
-    pub(crate) fn start(config: &Arc<ValidConfig>, options: &Options) -> Result<Self, StartError> {
+    pub(crate) fn start(
+        config: &Arc<ValidConfig>,
+        options: &Options,
+        sockets: Arc<Sockets>,
+    ) -> Result<Self, StartError> {
         let document = config.config();
         let connections_max = descriptors::raise(document.limits.connections_max)?;
-        let (metrics, log) = (open_metrics(document)?, open_log(document)?);
+        let metrics = open_metrics(&sockets, document)?;
+        let log = open_log(document)?;
         let proxy = Proxy::start(
             config,
             lb_proxy::Options {
                 workers: options.workers,
                 connections_max,
                 access_log: sink(&log),
-                sockets: Arc::new(OwnSockets::default()),
+                sockets: Arc::clone(&sockets) as Arc<dyn lb_proxy::Sockets>,
             },
         )?;
         Ok(Self {
             proxy,
+            sockets,
             log: Mutex::new(log),
             metrics: watch::Sender::new(metrics),
             draining: AtomicBool::new(false),
             served: Mutex::new(Arc::clone(config)),
+            upgrade: Mutex::new(UpgradeState::Idle),
         })
     }
 
@@ -80,7 +89,8 @@ impl Running {
 
     /// Where metrics are served.
     pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.borrow().as_ref()?.local_addr().ok()
+        let place = self.metrics.borrow();
+        place.as_ref()?.listener().local_addr().ok()
     }
 
     /// Where metrics are served from now on.
@@ -98,6 +108,25 @@ impl Running {
     /// Tells whoever asks that clients should go elsewhere, and lets what is in progress finish.
     pub(crate) fn drain(&self, timeout: std::time::Duration) -> usize {
         self.proxy.drain(timeout).connections_cut
+    }
+
+    /// Serves this document, unless it is what is served.
+    pub(crate) fn catch_up(self: &Arc<Self>, config: &Arc<ValidConfig>) -> Result<(), StartError> {
+        if locked(&self.served).config() != config.config() {
+            let prepared = self.prepare(config)?;
+            Live(Arc::clone(self)).commit(prepared);
+        }
+        Ok(())
+    }
+
+    /// Leaves metrics to a successor.
+    pub(crate) fn leave_metrics(&self) {
+        self.metrics.send_replace(None);
+    }
+
+    /// How far an upgrade is.
+    pub(crate) fn set_upgrade(&self, state: UpgradeState) {
+        *locked(&self.upgrade) = state;
     }
 
     /// From now on `/health` answers that this balancer takes no more traffic.
@@ -123,7 +152,9 @@ impl Running {
             access_log,
         } = &before.telemetry;
         let moves = *metrics_address != after.telemetry.metrics_address;
-        let metrics = moves.then(|| open_metrics(after)).transpose()?;
+        let metrics = moves
+            .then(|| open_metrics(&self.sockets, after))
+            .transpose()?;
         let output = |log: &Option<AccessLog>| log.as_ref().map(|log| log.output.clone());
         let turns = output(access_log) != output(&after.telemetry.access_log);
         let log = turns.then(|| open_log(after)).transpose()?;
@@ -207,6 +238,17 @@ impl Observable for Live {
         let explained = lb_proxy::explain(config, &request).map_err(|error| error.to_string())?;
         serde_json::to_value(explained).map_err(|error| error.to_string())
     }
+
+    fn upgrade_state(&self) -> UpgradeState {
+        locked(&self.0.upgrade).clone()
+    }
+
+    fn upgrade(&self) -> Result<(), NoSupervisor> {
+        let link = self.0.sockets.link().ok_or(NoSupervisor)?;
+        self.0.set_upgrade(UpgradeState::Requested);
+        link.upgrade();
+        Ok(())
+    }
 }
 
 impl Observed for Running {
@@ -234,25 +276,18 @@ fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn open_metrics(document: &Config) -> Result<Place, StartError> {
-    let address = document.telemetry.metrics_address;
-    let place = address
-        .map(|address| listen(address.socket_addr()))
-        .transpose()?;
-    Ok(place.map(Arc::new))
+fn open_metrics(sockets: &Arc<Sockets>, document: &Config) -> Result<Place, StartError> {
+    let Some(address) = document.telemetry.metrics_address else {
+        return Ok(None);
+    };
+    let address = address.socket_addr();
+    let place = sockets.listen_metrics(address);
+    let place = place.map_err(|source| StartError::Metrics { address, source })?;
+    Ok(Some(Arc::new(place)))
 }
 
 fn open_log(document: &Config) -> Result<LogPlace, StartError> {
     let log = document.telemetry.access_log.as_ref();
     let log = log.map(|log| LogWriter::start(&log.output)).transpose()?;
     Ok(log.map(Arc::new))
-}
-
-pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bind = || -> io::Result<TcpListener> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    bind().map_err(|source| StartError::Metrics { address, source })
 }

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A state directory that is ours until this is dropped.
 #[derive(Debug)]
@@ -58,8 +59,9 @@ impl StateDirError {
 }
 
 impl StateDir {
-    /// Makes the directory if it is not there, and takes it.
-    pub(crate) fn open(path: &Path) -> Result<Self, StateDirError> {
+    /// Makes the directory if it is not there, and takes it; another balancer may take this long to
+    /// let go of it.
+    pub(crate) fn open(path: &Path, patience: Duration) -> Result<Self, StateDirError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -85,15 +87,21 @@ impl StateDir {
             .mode(0o600)
             .open(path.join("lock"))
             .map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StateDirError::Locked {
-                    path: path.to_path_buf(),
-                    owner: owner(&mut lock),
-                });
+        let until = Instant::now() + patience;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StateDirError::Locked {
+                        path: path.to_path_buf(),
+                        owner: owner(&mut lock),
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(unusable(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
         lock.set_len(0).map_err(unusable)?;
         lock.rewind().map_err(unusable)?;
@@ -122,13 +130,15 @@ mod tests {
     fn a_second_balancer_is_told_who_has_the_directory_and_gets_it_when_free() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/deep");
-        let first = StateDir::open(&path).unwrap();
+        let first = StateDir::open(&path, Duration::ZERO).unwrap();
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o700);
-        let refused = StateDir::open(&path).unwrap_err().to_string();
+        let refused = StateDir::open(&path, Duration::ZERO)
+            .unwrap_err()
+            .to_string();
         let owner = format!("(process {})", std::process::id());
         assert!(refused.ends_with(&owner), "{refused}");
         drop(first);
-        StateDir::open(&path).unwrap();
+        StateDir::open(&path, Duration::ZERO).unwrap();
     }
 
     #[test]
@@ -136,14 +146,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(folder.path(), open).unwrap();
-        let error = StateDir::open(folder.path()).unwrap_err();
+        let error = StateDir::open(folder.path(), Duration::ZERO).unwrap_err();
         assert!(error.help().starts_with("chmod go-w "), "{error}");
     }
 
     #[test]
     fn a_file_in_the_place_of_the_directory_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = StateDir::open(file.path()).unwrap_err();
+        let error = StateDir::open(file.path(), Duration::ZERO).unwrap_err();
         assert!(matches!(error, StateDirError::NotDirectory(_)), "{error}");
     }
 }

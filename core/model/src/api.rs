@@ -11,6 +11,7 @@ mod event;
 mod revision;
 mod status;
 mod timestamp;
+mod upgrade;
 
 pub use access::{Caller, NewToken, Role, Token, TokenRequest, Tokens};
 pub use change::{
@@ -22,3 +23,4 @@ pub use event::{Event, EventKind};
 pub use revision::{Revision, RevisionAnswer, Revisions, Source};
 pub use status::{ExplainRequest, StatusAnswer};
 pub use timestamp::Timestamp;
+pub use upgrade::{UpgradeAnswer, UpgradeState};

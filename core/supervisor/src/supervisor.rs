@@ -409,8 +409,10 @@ impl Supervisor {
     fn ordered(&mut self, order: Order) {
         match order {
             Order::Reload => {
-                let serving = self.workers.values().find(|w| w.phase == Phase::Serving);
-                if let Some(worker) = serving {
+                // One that starts may have read the file before it changed.
+                let ready = [Phase::Serving, Phase::Starting];
+                let mut workers = self.workers.values();
+                if let Some(worker) = workers.find(|w| ready.contains(&w.phase)) {
                     worker.tell(&ToWorker::Reload);
                 }
             }

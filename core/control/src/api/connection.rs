@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,11 +13,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::Observable;
 use super::caller::Peer;
 use super::serve::Service;
+use super::stop::Stopping;
 use crate::Engine;
 
 /// The most connections at a time; further ones wait in the backlog.
@@ -29,28 +30,54 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the other end may take to read what is written, at each step.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long answers that are under way may take when the API stops.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
 /// The most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// How long to wait when the system refuses another connection, mostly for lack of open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves a Unix socket until the runtime ends.
+/// Serves a Unix socket until the API stops, and every request that has begun then.
 pub(super) async fn serve_unix<E: Engine + Observable>(
     listener: UnixListener,
     service: Arc<Service<E>>,
+    stopping: Stopping,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut told = stopping.clone();
+    tokio::select! {
+        () = accept(listener, &service, &places, &stopping) => {}
+        () = told.wait() => {}
+    }
+    // All places are free again when every connection has ended.
+    let every = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    if timeout(STOP_WITHIN, places.acquire_many(every))
+        .await
+        .is_err()
+    {
+        tracing::warn!("some requests to the admin API are left without an answer");
+    }
+}
+
+async fn accept<E: Engine + Observable>(
+    listener: UnixListener,
+    service: &Arc<Service<E>>,
+    places: &Arc<Semaphore>,
+    stopping: &Stopping,
+) {
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        let Ok(place) = Arc::clone(places).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let service = Arc::clone(&service);
+                let service = Arc::clone(service);
+                let stopping = stopping.clone();
                 tokio::spawn(async move {
                     let peer = peer(&stream);
-                    converse(stream, peer, service).await;
+                    converse(stream, peer, service, stopping).await;
                     drop(place);
                 });
             }
@@ -68,8 +95,12 @@ fn peer(stream: &UnixStream) -> Peer {
     }
 }
 
-async fn converse<E: Engine + Observable, S>(stream: S, peer: Peer, service: Arc<Service<E>>)
-where
+async fn converse<E: Engine + Observable, S>(
+    stream: S,
+    peer: Peer,
+    service: Arc<Service<E>>,
+    mut stopping: Stopping,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let stream = Paced {
@@ -85,7 +116,12 @@ where
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), answer);
-    // Whoever asks sees that the answer is missing; there is nothing to be done here.
+    let mut connection = pin!(connection);
+    // Whoever asks sees that an answer is missing; there is nothing to be done here.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stopping.wait() => connection.as_mut().graceful_shutdown(),
+    }
     drop(connection.await);
 }
 

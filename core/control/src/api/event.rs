@@ -10,6 +10,7 @@ use lb_model::api::Event;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
+use super::stop::Stopping;
 use crate::Subscription;
 
 /// How many lines wait for a listener; whoever is slower misses events, and is told how many.
@@ -26,10 +27,15 @@ pub(super) struct EventStream {
 }
 
 impl EventStream {
-    /// Tells what the subscription brings, for as long as somebody listens.
-    pub(super) fn start(subscription: Subscription, place: OwnedSemaphorePermit) -> Self {
+    /// Tells what the subscription brings, for as long as somebody listens and the API
+    /// is served.
+    pub(super) fn start(
+        subscription: Subscription,
+        place: OwnedSemaphorePermit,
+        stopping: Stopping,
+    ) -> Self {
         let (sender, lines) = mpsc::channel(QUEUE_LENGTH_MAX);
-        tokio::spawn(tell(subscription, sender));
+        tokio::spawn(tell(subscription, sender, stopping));
         Self {
             lines,
             _place: place,
@@ -37,7 +43,7 @@ impl EventStream {
     }
 }
 
-async fn tell(mut subscription: Subscription, lines: mpsc::Sender<Bytes>) {
+async fn tell(mut subscription: Subscription, lines: mpsc::Sender<Bytes>, mut stopping: Stopping) {
     // The head of the answer leaves with the first line.
     let mut line = Bytes::from_static(b": this tells what happens from now on\n\n");
     loop {
@@ -47,6 +53,7 @@ async fn tell(mut subscription: Subscription, lines: mpsc::Sender<Bytes>) {
         let next = tokio::select! {
             next = timeout(KEEP_ALIVE, subscription.next()) => next,
             () = lines.closed() => return,
+            () = stopping.wait() => return,
         };
         line = match next {
             Ok(Some(event)) => text(&event),

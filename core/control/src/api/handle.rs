@@ -54,6 +54,8 @@ pub(super) fn handle<E: Engine + Observable>(
         Operation::ServerState(state) => change::server_state(controller, ask, state),
         Operation::Status => live::status(controller),
         Operation::Tokens => access::tokens(access),
+        Operation::Upgrade => live::upgrade(controller),
+        Operation::UpgradeState => live::upgrade_state(controller),
         // Answered before it comes here: a stream is not one answer.
         Operation::Events => Given::json(&()),
     }

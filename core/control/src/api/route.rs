@@ -58,6 +58,8 @@ pub(crate) enum Operation {
     ServerState(ServerState),
     Status,
     Tokens,
+    Upgrade,
+    UpgradeState,
 }
 
 /// What a request carries.
@@ -298,6 +300,23 @@ fn live() -> Vec<Route> {
         route(Method::GET, "/events", Role::View, Operation::Events)
             .says("events", "What happens from now on, as server-sent events.")
             .with(Takes::Nothing, Gives::Events),
+        route(Method::GET, "/upgrade", Role::View, Operation::UpgradeState)
+            .says(
+                "upgrade_state",
+                "Which program serves, and how far an upgrade is.",
+            )
+            .gives("UpgradeAnswer"),
+        route(
+            Method::POST,
+            "/upgrade",
+            Role::Administer,
+            Operation::Upgrade,
+        )
+        .says(
+            "upgrade",
+            "Lets the program that is on disk now take over, without a failed request.",
+        )
+        .gives("UpgradeAnswer"),
         route(Method::POST, "/explain", Role::View, Operation::Explain)
             .says("explain", "Where a request would go now, and why.")
             .takes("ExplainRequest"),

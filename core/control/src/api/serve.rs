@@ -17,6 +17,7 @@ use super::event::EventStream;
 use super::handle::handle;
 use super::request::{self, Ask};
 use super::route::{self, Operation, Route};
+use super::stop::Stopping;
 use crate::{Access, Caller, Controller, Engine};
 
 /// How many requests read at a time.
@@ -39,11 +40,17 @@ pub(super) struct Service<E: Engine> {
     reads: Arc<Semaphore>,
     changes: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
+    stopping: Stopping,
 }
 
 impl<E: Engine + Observable> Service<E> {
-    pub(super) fn new(controller: Arc<Controller<E>>, access: Arc<Access>) -> Self {
+    pub(super) fn new(
+        controller: Arc<Controller<E>>,
+        access: Arc<Access>,
+        stopping: Stopping,
+    ) -> Self {
         Self {
+            stopping,
             controller,
             access,
             reads: Arc::new(Semaphore::new(READS_MAX)),
@@ -80,7 +87,8 @@ impl<E: Engine + Observable> Service<E> {
             .inspect_err(|refusal| self.note_refusal(&caller, route, &path, refusal))?;
         if route.operation == Operation::Events {
             let place = turn(&self.listeners).await?;
-            let events = EventStream::start(self.controller.subscribe(), place);
+            let events =
+                EventStream::start(self.controller.subscribe(), place, self.stopping.clone());
             return Ok(answer::stream(events));
         }
         let ask = Ask {

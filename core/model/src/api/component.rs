@@ -34,6 +34,7 @@ pub fn components() -> Map<String, Value> {
         super::StatusAnswer,
         super::TokenRequest,
         super::Tokens,
+        super::UpgradeAnswer,
     ];
     let mut components = generator.take_definitions(true);
     components.sort_keys();

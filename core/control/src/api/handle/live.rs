@@ -1,6 +1,6 @@
 //! What the balancer is doing now.
 
-use lb_model::api::{ApiError, ErrorCode, ExplainRequest, StatusAnswer};
+use lb_model::api::{ApiError, ErrorCode, ExplainRequest, StatusAnswer, UpgradeAnswer};
 
 use crate::api::Observable;
 use crate::api::answer::Given;
@@ -35,4 +35,24 @@ pub(super) fn explain<E: Engine + Observable>(
             .help("send a request line, header fields and an empty line, each with CR LF")
     })?;
     Given::json(&explained)
+}
+
+pub(super) fn upgrade_state<E: Engine + Observable>(
+    controller: &Controller<E>,
+) -> Result<Given, ApiError> {
+    Given::json(&UpgradeAnswer {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        process: std::process::id(),
+        state: controller.engine().upgrade_state(),
+    })
+}
+
+pub(super) fn upgrade<E: Engine + Observable>(
+    controller: &Controller<E>,
+) -> Result<Given, ApiError> {
+    controller.engine().upgrade().map_err(|error| {
+        let help = "a document from a file, not from `--config -`, lets `lbctl run` supervise";
+        ApiError::new(ErrorCode::Conflict, error.to_string()).help(help)
+    })?;
+    upgrade_state(controller)
 }

@@ -1,0 +1,183 @@
+//! Where listening sockets come from: this process, or the supervisor that keeps them while workers
+//! come and go.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lb_model::value::Name;
+use lb_proxy::OwnSockets;
+use lb_supervisor::Link;
+
+/// What the supervisor calls the socket for metrics.
+const METRICS: &str = "metrics";
+
+/// How long a former socket at the same address is waited for: it is closed by who accepts on it.
+const CLOSING_MAX: Duration = Duration::from_millis(100);
+
+/// Where listening sockets come from.
+pub(crate) enum Sockets {
+    /// This process binds them.
+    Own(OwnSockets),
+    /// The supervisor does.
+    Lent(LentSockets),
+}
+
+/// Sockets of the supervisor.
+pub(crate) struct LentSockets {
+    link: Arc<Link>,
+    /// Those in use. The supervisor would give the same again, and the former user may be about to
+    /// close it.
+    lent: Mutex<BTreeSet<(String, SocketAddr)>>,
+}
+
+impl LentSockets {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self {
+            link,
+            lent: Mutex::default(),
+        }
+    }
+
+    fn listen(
+        &self,
+        purpose: String,
+        address: SocketAddr,
+        count: usize,
+    ) -> io::Result<Vec<TcpListener>> {
+        let key = key(purpose, address);
+        if locked(&self.lent).contains(&key) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let sockets = self.link.listen(&key.0, address, count)?;
+        locked(&self.lent).insert(key);
+        Ok(sockets)
+    }
+
+    fn release(&self, purpose: String, address: SocketAddr) {
+        let key = key(purpose, address);
+        // In this order: nobody may ask for it again before it is given back.
+        self.link.release(&key.0, address);
+        locked(&self.lent).remove(&key);
+    }
+}
+
+/// An address with a port is the same for whatever purpose.
+fn key(purpose: String, address: SocketAddr) -> (String, SocketAddr) {
+    let purpose = if address.port() == 0 {
+        purpose
+    } else {
+        String::new()
+    };
+    (purpose, address)
+}
+
+fn purpose(service: &Name) -> String {
+    format!("virtual service {service}")
+}
+
+impl lb_proxy::Sockets for Sockets {
+    fn listen(
+        &self,
+        service: &Name,
+        address: SocketAddr,
+        count: usize,
+    ) -> io::Result<Vec<TcpListener>> {
+        match self {
+            Self::Own(own) => own.listen(service, address, count),
+            Self::Lent(lent) => lent.listen(purpose(service), address, count),
+        }
+    }
+
+    fn release(&self, service: &Name, address: SocketAddr) {
+        match self {
+            Self::Own(own) => own.release(service, address),
+            Self::Lent(lent) => lent.release(purpose(service), address),
+        }
+    }
+}
+
+impl Sockets {
+    /// A socket for metrics.
+    pub(crate) fn listen_metrics(self: &Arc<Self>, address: SocketAddr) -> io::Result<Listening> {
+        let until = Instant::now() + CLOSING_MAX;
+        loop {
+            match self.try_listen_metrics(address) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until =>
+                {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                listener => {
+                    return Ok(Listening {
+                        listener: listener?,
+                        address,
+                        sockets: Arc::clone(self),
+                    });
+                }
+            }
+        }
+    }
+
+    fn try_listen_metrics(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        match self {
+            Self::Own(_) => {
+                let listener = TcpListener::bind(address)?;
+                listener.set_nonblocking(true)?;
+                Ok(listener)
+            }
+            Self::Lent(lent) => {
+                let sockets = lent.listen(METRICS.to_owned(), address, 1)?;
+                let socket = sockets.into_iter().next();
+                Ok(socket.ok_or(io::ErrorKind::NotConnected)?)
+            }
+        }
+    }
+
+    /// The socket of the admin API, when the supervisor keeps it.
+    pub(crate) fn admin(&self, path: &Path) -> io::Result<Option<UnixListener>> {
+        match self {
+            Self::Own(_) => Ok(None),
+            Self::Lent(lent) => lent.link.listen_unix(path).map(Some),
+        }
+    }
+
+    /// The way to the supervisor, when there is one.
+    pub(crate) const fn link(&self) -> Option<&Arc<Link>> {
+        match self {
+            Self::Own(_) => None,
+            Self::Lent(lent) => Some(&lent.link),
+        }
+    }
+}
+
+/// A socket for metrics, given back when this is dropped.
+pub(crate) struct Listening {
+    listener: TcpListener,
+    /// What was asked for.
+    address: SocketAddr,
+    sockets: Arc<Sockets>,
+}
+
+impl Listening {
+    /// The socket.
+    pub(crate) const fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Sockets::Lent(lent) = &*self.sockets {
+            lent.release(METRICS.to_owned(), self.address);
+        }
+    }
+}
+
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
