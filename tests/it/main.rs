@@ -32,6 +32,8 @@ mod revisions;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod service;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod shutdown;

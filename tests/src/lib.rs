@@ -28,7 +28,7 @@ pub use client::Client;
 pub use document::{Addressed, Stand, document, shop};
 pub use metrics::Metrics;
 pub use peers::{AspNet, Nginx, PythonServer, aspnet, peer_file, python, python_server};
-pub use process::{Finished, Process, free_port, run, run_within};
+pub use process::{Finished, Process, free_port, note, run, run_within};
 pub use wait::{DEADLINE, eventually, within};
 pub use web_server::{Answer, Exchange, WebServer};
 pub use wire::{Message, Wire};

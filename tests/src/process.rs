@@ -82,6 +82,8 @@ impl Process {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let log = std::fs::File::create(folder.path().join("stderr")).expect("a file for stderr");
         let command = command
+            // What it leaves there when it is killed goes with the rest.
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);
@@ -186,17 +188,22 @@ pub(crate) fn memory(process: Pid) -> u64 {
 impl Drop for Process {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprint_lines(&self.shown, &self.stderr());
+            note(&format!(
+                "--- standard error of {}\n{}---",
+                self.shown,
+                self.stderr()
+            ));
         }
     }
 }
 
+/// Tells whoever runs the tests something.
 #[expect(
     clippy::print_stderr,
-    reason = "the test runner shows it with the failed test"
+    reason = "the test runner shows it with the test"
 )]
-fn eprint_lines(title: &str, text: &str) {
-    eprintln!("--- standard error of {title}\n{text}---");
+pub fn note(text: &str) {
+    eprintln!("{text}");
 }
 
 /// A port for a program that cannot take port 0 and tell. It lies below the range from which the

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_daemon::{
-    BIND, Daemon, DocumentFile, Ended, Options, Reread, StartError, Supervised, Taken, file_digest,
-    has_history, log, workers_default,
+    BIND, Daemon, DocumentFile, Ended, LinkError, Options, Reread, StartError, SuperviseError,
+    Supervised, SupervisorOptions, Taken, file_digest, has_history, log, supervise,
+    workers_default,
 };
 use lb_model::config::Protocol;
 use lb_model::{Config, ValidConfig};
-use lb_supervisor::{LinkError, SuperviseError, supervise};
 use serde::Serialize;
 
 use crate::args::LogFormat;
@@ -102,7 +102,7 @@ fn supervise_worker(settings: &Settings) -> Result<Exit, Failure> {
     })?;
     let mut args: Vec<_> = std::env::args_os().skip(1).collect();
     args.push("--supervised".into());
-    let ended = supervise(lb_supervisor::Options {
+    let ended = supervise(SupervisorOptions {
         program,
         args,
         bind: BIND,

@@ -133,15 +133,14 @@ impl Api {
         access: Arc<Access>,
     ) -> Result<Self, ApiStartError> {
         let path = socket_path(state_dir)?;
-        let (listener, inode) = match lent {
-            Some(listener) => (listener, None),
-            None => {
-                let listener = bind_socket(&path).map_err(|source| ApiStartError::Listen {
-                    path: path.clone(),
-                    source,
-                })?;
-                (listener, fs::metadata(&path).ok().map(|file| file.ino()))
-            }
+        let (listener, inode) = if let Some(listener) = lent {
+            (listener, None)
+        } else {
+            let listener = bind_socket(&path).map_err(|source| ApiStartError::Listen {
+                path: path.clone(),
+                source,
+            })?;
+            (listener, fs::metadata(&path).ok().map(|file| file.ino()))
         };
         let runtime = Builder::new_current_thread()
             .enable_all()

@@ -7,6 +7,9 @@
 /// Where a request would go, and why: the data plane's own answer.
 pub use lb_proxy::{ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain};
 
+/// The process that keeps the sockets, and starts the one that serves.
+pub use lb_supervisor::{LinkError, Options as SupervisorOptions, SuperviseError, supervise};
+
 /// How a supervisor binds what its workers listen on.
 pub const BIND: lb_supervisor::Bind = lb_supervisor::Bind {
     internet: lb_proxy::bind_beside,

@@ -42,6 +42,10 @@ impl Supervised {
     pub fn take() -> Result<Self, LinkError> {
         let (link, commands) = Link::take()?;
         let link = Arc::new(link);
+        // It was started through a descriptor, whose number the system took for its name.
+        if let Err(error) = std::fs::write("/proc/self/comm", "lbctl") {
+            tracing::debug!(%error, "the process keeps a name that is a number");
+        }
         Ok(Self { link, commands })
     }
 }

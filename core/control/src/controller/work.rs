@@ -77,6 +77,8 @@ impl<E: Engine> Worker<E> {
 
     /// Works until nobody can ask for anything any more.
     pub(super) fn run(mut self) {
+        // From here on it is told when a server goes down or comes up.
+        self.look_at_servers();
         // What was left from before the start is read while nobody waits.
         let mut idle = true;
         loop {
