@@ -9,6 +9,14 @@ if os.getenv("BENCH_CLOSE") then
   wrk.headers["Connection"] = "close"
 end
 
+-- How long a connection waits between two requests, for load that leaves room for others.
+local pause = tonumber(os.getenv("BENCH_PAUSE_MS") or "0")
+if pause > 0 then
+  function delay()
+    return pause
+  end
+end
+
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(

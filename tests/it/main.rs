@@ -8,6 +8,8 @@ mod architecture;
 #[cfg(test)]
 mod asp_net;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod corpus;

@@ -187,6 +187,11 @@ impl Balancer {
         &mut self.process
     }
 
+    /// The process that was started, which may have started others.
+    pub fn pid(&self) -> Pid {
+        self.process.id()
+    }
+
     /// Asks it to stop, as a service supervisor does.
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);

@@ -10,25 +10,31 @@
 )]
 
 mod admin;
+mod api;
 mod balancer;
 mod browser;
+mod churn;
 mod client;
 mod document;
 mod metrics;
 mod peers;
 mod process;
+mod tree;
 mod wait;
 mod web_server;
 mod wire;
 
 pub use admin::Told;
+pub use api::Api;
 pub use balancer::{Balancer, lbctl, lbctl_path, run_lbctl};
 pub use browser::Browser;
+pub use churn::{Churn, Named, Seen};
 pub use client::Client;
 pub use document::{Addressed, Stand, document, shop};
 pub use metrics::Metrics;
 pub use peers::{AspNet, Nginx, PythonServer, aspnet, peer_file, python, python_server};
 pub use process::{Finished, Process, free_port, note, run, run_within};
+pub use tree::{anonymous_memory, kill_tree, process_tree};
 pub use wait::{DEADLINE, eventually, within};
 pub use web_server::{Answer, Exchange, WebServer};
 pub use wire::{Message, Wire};

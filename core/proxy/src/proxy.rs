@@ -22,6 +22,7 @@ use crate::telemetry::{Histogram, PerWorker};
 use crate::worker::{AccessLog, Command, Common, Done, LogSwitch};
 
 mod change;
+mod former;
 mod thread;
 mod view;
 
@@ -29,6 +30,7 @@ mod view;
 mod tests;
 
 use change::{Change, Log};
+use former::Formers;
 use thread::{HealthCommand, HealthThread, WorkerThread};
 
 /// How a proxy runs, besides its configuration.
@@ -76,6 +78,7 @@ pub enum StartError {
 ///   others when what they carry has ended.
 pub struct Proxy {
     current: ArcSwap<Generation>,
+    formers: Mutex<Formers>,
     /// Held while the configuration changes: one after the other.
     changing: Mutex<()>,
     listening: Mutex<BTreeMap<Name, Hold>>,
@@ -171,6 +174,7 @@ impl Proxy {
         let pauses = Arc::clone(&common.pauses);
         let mut proxy = Self {
             current: ArcSwap::default(),
+            formers: Mutex::default(),
             changing: Mutex::default(),
             listening: Mutex::default(),
             bound: Mutex::default(),
@@ -328,6 +332,7 @@ impl Proxy {
             log,
         });
         self.enter(change, &next);
+        locked(&self.formers).note(&present.snapshot, &next.snapshot);
         self.current.store(next);
         // The former sockets are closed by who accepts on them.
         *locked(&self.listening) = bound;

@@ -22,6 +22,7 @@ impl Proxy {
         let pools = present.snapshot.pools.values();
         metrics::render(&MetricsView {
             workers: self.workers.len(),
+            configurations: 1 + super::locked(&self.formers).count(),
             access_log_lines_dropped: self.dropped_lines.load(Ordering::Relaxed),
             pauses: &self.pauses,
             services: services

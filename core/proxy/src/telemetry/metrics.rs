@@ -15,6 +15,8 @@ mod page;
 pub(crate) struct MetricsView<'a> {
     /// How many workers serve.
     pub(crate) workers: usize,
+    /// The configuration in force, and former ones that something in progress still uses.
+    pub(crate) configurations: usize,
     /// Lines that the access log could not take.
     pub(crate) access_log_lines_dropped: u64,
     /// How long workers did nothing else while they went over to another configuration.
@@ -174,6 +176,7 @@ const SERVER_RESPONSE_TIME: Seconds<ServerCounters> = Seconds {
 pub(crate) fn render(view: &MetricsView<'_>) -> String {
     let MetricsView {
         workers,
+        configurations,
         access_log_lines_dropped,
         pauses,
         services,
@@ -185,6 +188,13 @@ pub(crate) fn render(view: &MetricsView<'_>) -> String {
     page.sample("lb_build_info", &format!("version=\"{version}\""), 1);
     page.family("lb_workers", "gauge", "Threads that serve traffic.");
     page.sample("lb_workers", "", workers);
+    let name = "lb_configurations";
+    page.family(
+        name,
+        "gauge",
+        "The configuration in force, and former ones that something in progress still uses.",
+    );
+    page.sample(name, "", configurations);
     let name = "lb_access_log_dropped_lines_total";
     page.family(
         name,

@@ -82,11 +82,18 @@ fn a_request_in_progress_keeps_its_configuration_and_no_other() {
     let second = Parts::of(&proxy);
     proxy.change(&text(2, &a));
     eventually("the second is gone", || second.are_gone());
+    let configurations = |count: u32| {
+        proxy
+            .metrics()
+            .contains(&format!("\nlb_configurations {count}\n"))
+    };
+    assert!(configurations(2), "{}", proxy.metrics());
     assert!(first.service.strong_count() > 0);
     assert_eq!(first.generation.strong_count(), 0);
     a.release();
     client.answer().unwrap();
     eventually("the first goes with the request", || first.are_gone());
+    assert!(configurations(1), "{}", proxy.metrics());
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn page() -> String {
     server.of(0).requests_ended.add(1);
     render(&MetricsView {
         workers: 2,
+        configurations: 1,
         access_log_lines_dropped: 7,
         pauses: &PerWorker::<Histogram>::new(2),
         services: vec![ServiceView {
@@ -132,6 +133,7 @@ fn a_scrape_shows_what_the_workers_counted_together() {
 fn a_balancer_without_virtual_services_still_answers_a_scrape() {
     let samples = parse(&render(&MetricsView {
         workers: 1,
+        configurations: 1,
         access_log_lines_dropped: 0,
         pauses: &PerWorker::<Histogram>::new(1),
         services: Vec::new(),
