@@ -193,8 +193,17 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
     /// This process is a worker, and its standard input the link to its supervisor.
-    #[arg(long, hide = true)]
-    pub(crate) supervised: bool,
+    #[arg(long, hide = true, value_enum)]
+    pub(crate) supervised: Option<Turn>,
+}
+
+/// Which worker of its supervisor a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Turn {
+    /// The balancer starts.
+    First,
+    /// It goes on, after an upgrade or a crash.
+    Later,
 }
 
 /// Check documents without running them.

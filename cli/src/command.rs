@@ -27,10 +27,10 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let Args { global, command } = args;
     match command {
         Command::Run(args) => {
-            let is_worker = args.supervised;
+            let turn = args.supervised;
             let settings = Settings::load_for_run(&global, args)?;
             screen.set_color(settings.color);
-            run::run(&settings, is_worker, screen)
+            run::run(&settings, turn, screen)
         }
         Command::Validate(args) => {
             let settings = Settings::load(&global)?;

@@ -181,15 +181,41 @@ async fn an_upgrade_to_a_program_that_does_not_start_leaves_the_former_one_servi
     fs::copy(lbctl_path(), &mended).unwrap();
     fs::rename(&mended, &program).unwrap();
     balancer.lbctl(&["upgrade"]).await.expect_success("upgrade");
-    let weight = balancer
-        .lbctl(&["server", "get", "web/a", "-o", "json"])
-        .await;
-    let weight = weight.expect_success("server get");
-    assert!(
-        weight.contains("\"weight\": 7") || weight.contains("\"weight\":7"),
-        "{weight}"
-    );
+    assert_eq!(weight(&balancer).await, 7);
     assert_eq!(balancer.client().await.ask("/", &[]).await.status(), 200);
+}
+
+async fn weight(balancer: &Balancer) -> u64 {
+    let get = ["server", "get", "web/a", "-o", "json"];
+    let told = balancer.lbctl(&get).await.expect_success("server get");
+    let server: serde_json::Value = serde_json::from_str(&told).unwrap();
+    server["weight"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn upgrades_and_crashes_go_on_with_what_was_in_force_whatever_the_file_says() {
+    let server = WebServer::start("a").await;
+    let mut balancer = Balancer::start(&shop("", "", &[&server])).await;
+    let set = ["server", "set", "web/a", "--weight", "7"];
+    balancer.lbctl(&set).await.expect_success("a change");
+    let file = balancer.folder().join("lb.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let edited = text.replace(" }", ", weight = 9 }");
+    assert_ne!(edited, text);
+    fs::write(&file, edited).unwrap();
+
+    balancer.lbctl(&["upgrade"]).await.expect_success("upgrade");
+    assert_eq!(weight(&balancer).await, 7);
+    let before = balancer.worker();
+    kill_process(before, Signal::KILL).unwrap();
+    balancer.replaced(before).await;
+    assert_eq!(weight(&balancer).await, 7);
+    // Until somebody wants it.
+    balancer.process().signal(Signal::HUP);
+    eventually("the file is taken", async || {
+        (weight(&balancer).await == 9).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

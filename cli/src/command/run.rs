@@ -17,7 +17,7 @@ use lb_model::config::Protocol;
 use lb_model::{Config, ValidConfig};
 use serde::Serialize;
 
-use crate::args::LogFormat;
+use crate::args::{LogFormat, Turn};
 use crate::document::Document;
 use crate::output;
 use crate::report::{Exit, Explained, Failure};
@@ -80,12 +80,12 @@ impl Explained for SuperviseError {
 
 pub(super) fn run(
     settings: &Settings,
-    is_worker: bool,
+    worker: Option<Turn>,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     start_log(settings, screen)?;
-    if is_worker {
-        return serve(settings, Some(Supervised::take()?), screen);
+    if let Some(turn) = worker {
+        return serve(settings, Some((Supervised::take()?, turn)), screen);
     }
     // What comes on the standard input cannot be read again by another process.
     if settings.config.as_os_str() == "-" {
@@ -100,11 +100,11 @@ fn supervise_worker(settings: &Settings) -> Result<Exit, Failure> {
         program: "lbctl".into(),
         source,
     })?;
-    let mut args: Vec<_> = std::env::args_os().skip(1).collect();
-    args.push("--supervised".into());
     let ended = supervise(SupervisorOptions {
         program,
-        args,
+        args: std::env::args_os().skip(1).collect(),
+        first: Some("--supervised=first".into()),
+        later: Some("--supervised=later".into()),
         bind: BIND,
         start_timeout: START_TIMEOUT,
         drain_timeout: settings.drain_timeout.duration(),
@@ -119,14 +119,15 @@ fn supervise_worker(settings: &Settings) -> Result<Exit, Failure> {
 /// The process that serves.
 fn serve(
     settings: &Settings,
-    supervised: Option<Supervised>,
+    supervised: Option<(Supervised, Turn)>,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     // What people read as notes, programs find in the log.
     if settings.log_format == LogFormat::Json {
         screen.silence_notes();
     }
-    let file = match document_file(settings, screen)? {
+    let (supervised, turn) = supervised.unzip();
+    let file = match document_file(settings, turn.unwrap_or(Turn::First), screen)? {
         Ok(file) => file,
         Err(exit) => return Ok(exit),
     };
@@ -149,9 +150,11 @@ fn serve(
 }
 
 /// What the file of the document says, if it has to be taken. Where there is a history, the balancer
-/// starts whatever is in the file: what was in force goes on.
+/// starts whatever is in the file: what was in force goes on. After an upgrade or a crash it is not
+/// even looked at: nobody expects a change then.
 fn document_file(
     settings: &Settings,
+    turn: Turn,
     screen: &Screen,
 ) -> Result<Result<DocumentFile, Exit>, Failure> {
     let has_history = has_history(&settings.state_dir);
@@ -161,6 +164,9 @@ fn document_file(
         taken: None,
         reread: (!is_stdin).then(|| Arc::new(move || reread(&path)) as Arc<Reread>),
     };
+    if turn == Turn::Later && has_history {
+        return Ok(Ok(file));
+    }
     let document = match Document::read(&settings.config) {
         Ok(document) => document,
         Err(error) if has_history => {

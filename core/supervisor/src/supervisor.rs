@@ -22,6 +22,10 @@ pub struct Options {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// A further argument of the first worker.
+    pub first: Option<OsString>,
+    /// A further argument of every later one.
+    pub later: Option<OsString>,
     /// How sockets are bound.
     pub bind: Bind,
     /// How long a worker may take until it serves.
@@ -93,7 +97,7 @@ struct Supervisor {
     /// When patience with a worker ends.
     deadlines: BTreeMap<WorkerId, Instant>,
     events: mpsc::Sender<(WorkerId, WorkerEvent)>,
-    next_id: u32,
+    next_id: WorkerId,
     has_served: bool,
     stopping: bool,
     /// Somebody wants an upgrade while a worker is starting.
@@ -116,19 +120,21 @@ impl Supervisor {
         let Options {
             program,
             args,
+            first,
+            later,
             bind,
             start_timeout,
             drain_timeout,
         } = options;
         Self {
-            program: Program::new(program, args),
+            program: Program::new(program, args, [first, later]),
             sockets: Sockets::new(bind),
             start_timeout,
             drain_timeout,
             workers: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             events,
-            next_id: 0,
+            next_id: WorkerId::FIRST,
             has_served: false,
             stopping: false,
             upgrade_next: false,
@@ -174,8 +180,8 @@ impl Supervisor {
     }
 
     fn start_worker(&mut self) -> io::Result<()> {
-        let id = WorkerId(self.next_id);
-        self.next_id = self.next_id.wrapping_add(1);
+        let id = self.next_id;
+        self.next_id = id.next();
         let worker = Worker::start(id, &self.program, &self.events)?;
         self.workers.insert(id, worker);
         self.deadlines

@@ -183,6 +183,8 @@ fn options(program: &str, args: &[&str]) -> Options {
     Options {
         program: program.into(),
         args: args.iter().map(Into::into).collect(),
+        first: None,
+        later: None,
         bind: BIND,
         start_timeout: Duration::from_secs(20),
         drain_timeout: Duration::from_secs(1),

@@ -20,7 +20,17 @@ use crate::message::{FromWorker, Place, ToWorker, pair, receive, send};
 
 /// Names a worker among all that this supervisor has started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct WorkerId(pub(crate) u32);
+pub(crate) struct WorkerId(u32);
+
+impl WorkerId {
+    /// The first of all.
+    pub(crate) const FIRST: Self = Self(0);
+
+    /// The one after this.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
 
 /// What happens to a worker.
 #[derive(Debug)]
@@ -35,7 +45,9 @@ pub(crate) enum WorkerEvent {
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
-    pub(crate) args: Vec<OsString>,
+    args: Vec<OsString>,
+    /// A further argument of the first worker, and of every later one.
+    further: [Option<OsString>; 2],
     /// What was on disk when it was last read: a crashed worker comes back as what it was, also
     /// while a new version is already in place.
     image: Option<File>,
@@ -70,10 +82,11 @@ pub(crate) enum Phase {
 }
 
 impl Program {
-    pub(crate) fn new(path: PathBuf, args: Vec<OsString>) -> Self {
+    pub(crate) fn new(path: PathBuf, args: Vec<OsString>, further: [Option<OsString>; 2]) -> Self {
         Self {
             path,
             args,
+            further,
             image: None,
         }
     }
@@ -84,14 +97,16 @@ impl Program {
         Ok(())
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, id: WorkerId) -> Command {
         let image = self.image.as_ref().map(|image| {
             // Resolved in the child, where the descriptor is still open when it is executed.
             format!("/proc/self/fd/{}", image.as_raw_fd())
         });
         let executed = image.map_or_else(|| self.path.clone(), PathBuf::from);
         let mut command = std::process::Command::new(executed);
-        command.arg0(&self.path).args(&self.args);
+        let [first, later] = &self.further;
+        let further = if id == WorkerId::FIRST { first } else { later };
+        command.arg0(&self.path).args(&self.args).args(further);
         command.into()
     }
 }
@@ -107,7 +122,7 @@ impl Worker {
         // Only the name says datagram: the socket itself is one of packets, and tells the end.
         let ours = std::os::unix::net::UnixDatagram::from(ours);
         ours.set_nonblocking(true)?;
-        let mut command = program.command();
+        let mut command = program.command(id);
         let child = command.stdin(Stdio::from(theirs)).spawn()?;
         let process = child.id().unwrap_or_default();
         let link = Arc::new(UnixDatagram::from_std(ours)?);
