@@ -74,6 +74,9 @@ impl ClientError {
                 .then(|| {
                     "the change may have been made all the same: see `lbctl history`".to_owned()
                 }),
+            Self::Refused(refusal) if !refusal.error.problems.is_empty() => {
+                Some("nothing has changed; each problem says what to do".to_owned())
+            }
             Self::Refused(refusal) => refusal.error.help.clone(),
             Self::Unspeakable(_) => Some("leave out what is not a printed character".to_owned()),
             Self::NotOurs { .. } => Some("see whether the address is right: -b ADDRESS".to_owned()),
