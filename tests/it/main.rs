@@ -14,6 +14,8 @@ mod command_line;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod dead_servers;
 #[cfg(test)]
 mod examples;
