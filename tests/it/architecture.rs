@@ -52,6 +52,7 @@ const LIFE_OF_A_CONNECTION: &[&str] = &[
     "disposal",
     "buffer",
     "deadline",
+    "memory",
 ];
 
 /// No stages of a connection: the program around it, the thread that carries it, and the walk that

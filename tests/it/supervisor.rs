@@ -1,12 +1,14 @@
 //! The process that serves is replaced, crashes, is orphaned: whoever connects meanwhile is served.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use lb_tests::{Answer, Balancer, DEADLINE, WebServer, eventually, lbctl_path, shop};
+use lb_tests::{
+    Addressed, Answer, Balancer, Client, DEADLINE, WebServer, eventually, lbctl_path, shop,
+};
 use rustix::process::{Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -216,6 +218,58 @@ async fn upgrades_and_crashes_go_on_with_what_was_in_force_whatever_the_file_say
         (weight(&balancer).await == 9).then_some(())
     })
     .await;
+}
+
+/// Each answer names its server, and the first one begins a session.
+async fn session_server(name: &'static str) -> WebServer {
+    WebServer::answering(name, move |request| {
+        let answer = Answer::ok(name);
+        if request.value("cookie").is_some() {
+            return answer;
+        }
+        let from = request.value("x-forwarded-for").unwrap_or_default();
+        answer.field(format!("Set-Cookie: ASP.NET_SessionId={name}-{from}"))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn sessions_that_only_the_balancer_remembers_outlive_an_upgrade() {
+    let servers = [
+        session_server("a").await,
+        session_server("b").await,
+        session_server("c").await,
+    ];
+    let servers: Vec<&dyn Addressed> = servers.iter().map(|s| s as &dyn Addressed).collect();
+    let by_cookie = "persistence = { passive_cookie = { name = \"ASP.NET_SessionId\" } }";
+    for pool in ["persistence = { source = {} }", by_cookie] {
+        let balancer = Balancer::start(&shop("", pool, &servers)).await;
+        let address = balancer.address("shop");
+        let mut sessions = Vec::new();
+        for last in 1..=30 {
+            let client = IpAddr::from([127, 0, 0, last]);
+            let answer = Client::connect_from(client, address)
+                .await
+                .ask("/", &[])
+                .await;
+            let session = answer.value("set-cookie").unwrap();
+            sessions.push((client, format!("Cookie: {session}"), answer.text()));
+        }
+        balancer.lbctl(&["upgrade"]).await.expect_success("upgrade");
+        for (client, cookie, server) in sessions {
+            let fields = if pool == by_cookie {
+                &[cookie.as_str()][..]
+            } else {
+                &[]
+            };
+            let answer = Client::connect_from(client, address)
+                .await
+                .ask("/", fields)
+                .await;
+            assert_eq!(answer.text(), server, "{client} with {pool}");
+        }
+        assert!(!balancer.folder().join("state/hand-over").exists());
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::access_log::OpenLogError;
 use crate::control::{Control, Opened};
 use crate::descriptors::DescriptorsError;
+use crate::hand_over;
 use crate::metrics;
 use crate::orders::{Order, Orders, Supervised};
 use crate::running::Running;
@@ -207,7 +208,9 @@ impl Daemon {
             opened.take(taken);
         }
         let config = &opened.current().config;
-        let running = Arc::new(Running::start(config, options, Arc::clone(&sockets))?);
+        let memory = hand_over::take(&options.state_dir);
+        let running = Running::start(config, options, Arc::clone(&sockets), memory)?;
+        let running = Arc::new(running);
         let control = opened.run(&running, &sockets)?;
         if let Some(link) = sockets.link() {
             link.ready();
@@ -328,6 +331,7 @@ impl Serving {
                     if self.hand_over().await
                         && let Some(link) = self.sockets.link()
                     {
+                        hand_over::leave(&self.state_dir, &self.running.memory());
                         link.handed_over();
                     }
                 }
@@ -407,6 +411,7 @@ impl Serving {
 
     fn take_back(&self) -> Result<Control, StartError> {
         let mut opened = Opened::open(self.state_dir.clone(), true)?;
+        hand_over::forget(&self.state_dir);
         // Whoever had it meanwhile may have made a change.
         self.running.catch_up(&opened.current().config)?;
         opened.run(&self.running, &self.sockets)

@@ -23,6 +23,7 @@ mod access_log;
 mod control;
 mod daemon;
 mod descriptors;
+mod hand_over;
 pub mod log;
 mod metrics;
 mod orders;

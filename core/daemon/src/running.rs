@@ -14,7 +14,7 @@ use lb_model::api::{ExplainRequest, UpgradeState};
 use lb_model::config::{AccessLog, Config, Telemetry};
 use lb_model::status::{Condition, Status};
 use lb_model::value::Name;
-use lb_proxy::{AccessSink, Proxy};
+use lb_proxy::{AccessSink, Memory, Proxy};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -57,6 +57,7 @@ impl Running {
         config: &Arc<ValidConfig>,
         options: &Options,
         sockets: Arc<Sockets>,
+        memory: Memory,
     ) -> Result<Self, StartError> {
         let document = config.config();
         let connections_max = descriptors::raise(document.limits.connections_max)?;
@@ -69,6 +70,7 @@ impl Running {
                 connections_max,
                 access_log: sink(&log),
                 sockets: Arc::clone(&sockets) as Arc<dyn lb_proxy::Sockets>,
+                memory,
             },
         )?;
         Ok(Self {
@@ -117,6 +119,11 @@ impl Running {
             Live(Arc::clone(self)).commit(prepared);
         }
         Ok(())
+    }
+
+    /// What a successor needs besides the document.
+    pub(crate) fn memory(&self) -> Memory {
+        self.proxy.memory()
     }
 
     /// Leaves metrics to a successor.

@@ -32,6 +32,7 @@ pub(crate) mod deadline;
 pub(crate) mod disposal;
 pub(crate) mod error;
 pub(crate) mod limit;
+pub(crate) mod memory;
 pub(crate) mod stream;
 pub(crate) mod telemetry;
 
@@ -45,5 +46,6 @@ pub use explain::{
     CandidateStep, ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain,
 };
 pub use listener::{BindError, OwnSockets, Sockets, bind, bind_beside};
+pub use memory::Memory;
 pub use proxy::{Drained, Options, Prepared, Proxy, StartError};
 pub use telemetry::access_log::AccessSink;

@@ -24,6 +24,7 @@ use source::Source;
 pub(crate) use source::bits;
 
 use crate::balance::hash::stable;
+use crate::memory::PoolMemory;
 
 /// What identifies a client in one request.
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +151,26 @@ impl Persistence {
             Some((known(tag)?, Found::Source))
         };
         by_cookie().or_else(by_source)
+    }
+
+    /// Notes what a successor needs.
+    pub(crate) fn note(&self, memory: &mut PoolMemory, now: Instant) {
+        memory.source = self.source.as_ref().map(|source| source.memory(now));
+        if let Some(ByCookie::Passive(cookie)) = &self.by_cookie {
+            memory.passive_cookie = Some(cookie.memory(now));
+        }
+    }
+
+    /// Takes over what a predecessor has left. Called before anything is remembered here.
+    pub(crate) fn recall(&self, memory: &PoolMemory, now: Instant) {
+        if let (Some(source), Some(memory)) = (&self.source, &memory.source) {
+            source.recall(memory, now);
+        }
+        if let (Some(ByCookie::Passive(cookie)), Some(memory)) =
+            (&self.by_cookie, &memory.passive_cookie)
+        {
+            cookie.recall(memory, now);
+        }
     }
 
     /// Whether there is something to remember.

@@ -37,6 +37,7 @@ pub(crate) use crate::balance::ServerIndex;
 pub(crate) use crate::persistence::ClientKey;
 
 use crate::balance::Turn;
+use crate::memory::PoolMemory;
 use crate::persistence::{Persistence, Tag};
 use crate::telemetry::PerWorker;
 use limiter::Limiter;
@@ -185,6 +186,34 @@ impl Pool {
     fn find(&self, name: &Name) -> Option<&Server> {
         let found = self.servers.binary_search_by(|s| s.name.cmp(name));
         found.ok().and_then(|position| self.servers.get(position))
+    }
+
+    /// What a successor of this process needs.
+    pub(crate) fn memory(&self) -> PoolMemory {
+        let now = now();
+        let mut memory = PoolMemory::default();
+        for server in &self.servers {
+            let state = server.state.memory(server.address, now);
+            memory.servers.insert(server.name.clone(), state);
+        }
+        if let Some(persistence) = &self.persistence {
+            persistence.note(&mut memory, now);
+        }
+        memory
+    }
+
+    /// Takes over what a predecessor of this process has left, before the pool comes into force.
+    pub(crate) fn recall(&self, memory: &PoolMemory) {
+        let now = now();
+        for server in &self.servers {
+            let known = memory.servers.get(&server.name);
+            if let Some(known) = known.filter(|known| known.address == server.address) {
+                server.state.recall(known, now);
+            }
+        }
+        if let Some(persistence) = &self.persistence {
+            persistence.recall(memory, now);
+        }
     }
 
     /// Comes into force in the place of `previous`: servers learn what the operator has changed, and

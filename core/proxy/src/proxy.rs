@@ -16,6 +16,7 @@ use lb_model::value::Name;
 use crate::disposal::Disposal;
 use crate::limit::Limit;
 use crate::listener::{BindError, Bound, Hold, Sockets};
+use crate::memory::Memory;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::AccessSink;
 use crate::telemetry::{Histogram, PerWorker};
@@ -45,6 +46,8 @@ pub struct Options {
     pub access_log: Option<Arc<dyn AccessSink>>,
     /// Where listening sockets come from.
     pub sockets: Arc<dyn Sockets>,
+    /// What a predecessor has left.
+    pub memory: Memory,
 }
 
 /// Why a proxy did not start. Nothing of it is left running.
@@ -163,6 +166,7 @@ impl Proxy {
             connections_max,
             access_log,
             sockets,
+            memory,
         } = options;
         let (disposal, disposed) = Disposal::new();
         let common = Common {
@@ -195,8 +199,15 @@ impl Proxy {
         let health = HealthThread::start(disposed).map_err(StartError::Thread)?;
         proxy.health = Some(health);
         let prepared = proxy.prepare(config)?;
+        prepared.snapshot.recall(&memory);
         proxy.commit(prepared);
         Ok(proxy)
+    }
+
+    /// What a process that takes the place of this one needs besides the configuration: which server
+    /// each client has, and how the servers are.
+    pub fn memory(&self) -> Memory {
+        self.current.load().snapshot.memory()
     }
 
     /// Builds what a configuration describes and binds what it needs, without any effect on what

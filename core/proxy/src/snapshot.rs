@@ -20,6 +20,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::disposal::Disposal;
 use crate::limit::Limit;
+use crate::memory::Memory;
 use crate::pool::Pool;
 use crate::protocol::http::codec::HeadLimits;
 use crate::route::{Destination, Routes};
@@ -173,6 +174,25 @@ impl Snapshot {
 }
 
 impl Snapshot {
+    /// What a successor of this process needs.
+    pub(crate) fn memory(&self) -> Memory {
+        let pools = self.pools.iter();
+        Memory {
+            pools: pools
+                .map(|(name, pool)| (name.clone(), pool.memory()))
+                .collect(),
+        }
+    }
+
+    /// Takes over what a predecessor of this process has left, before it comes into force.
+    pub(crate) fn recall(&self, memory: &Memory) {
+        for (name, memory) in &memory.pools {
+            if let Some(pool) = self.pools.get(name) {
+                pool.recall(memory);
+            }
+        }
+    }
+
     /// What it was built from.
     pub(crate) const fn config(&self) -> &Config {
         &self.config

@@ -8,6 +8,7 @@ use lb_model::config::SourcePersistence;
 
 use super::table::Table;
 use super::{Access, Tag};
+use crate::memory::SourceMemory;
 
 #[derive(Debug)]
 pub(super) struct Source {
@@ -74,5 +75,27 @@ impl Source {
     pub(super) fn insert(&self, key: u128, tag: Tag, now: Instant) {
         self.table
             .insert(key, tag, self.timeout, self.entries_max, now);
+    }
+
+    /// What a successor needs.
+    pub(super) fn memory(&self, now: Instant) -> SourceMemory {
+        SourceMemory {
+            ipv4_mask: self.ipv4_mask,
+            ipv6_mask: self.ipv6_mask,
+            records: self.table.records(now),
+        }
+    }
+
+    /// Takes over what a predecessor has left, if its keys mean the same.
+    pub(super) fn recall(&self, memory: &SourceMemory, now: Instant) {
+        let SourceMemory {
+            ipv4_mask,
+            ipv6_mask,
+            records,
+        } = memory;
+        if (*ipv4_mask, *ipv6_mask) == (self.ipv4_mask, self.ipv6_mask) {
+            self.table
+                .recall(records, self.timeout, self.entries_max, now);
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Access, Tag};
+use crate::memory::RecordMemory;
 
 /// The most shards, and how many records are worth one.
 const SHARDS_MAX: usize = 16;
@@ -115,6 +116,45 @@ impl Table {
         let room = entries_max / shards + usize::from(number < entries_max % shards);
         shard.make_room(room.max(1), timeout, now);
         shard.push(key, tag, now);
+    }
+
+    /// Every record, the one used longest ago first.
+    pub(super) fn records(&self, now: Instant) -> Vec<RecordMemory> {
+        let mut records = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let used = |position: &u32| shard.entries.get(*position as usize);
+            records.extend(shard.positions.values().filter_map(used).map(|entry| {
+                let unused_for = now.saturating_duration_since(entry.used).as_millis();
+                RecordMemory {
+                    key: entry.key,
+                    tag: entry.tag.0,
+                    unused_for_ms: u64::try_from(unused_for).unwrap_or(u64::MAX),
+                }
+            }));
+        }
+        records.sort_unstable_by_key(|record| std::cmp::Reverse(record.unused_for_ms));
+        records
+    }
+
+    /// Takes over records that are in the order of [`records`](Self::records).
+    pub(super) fn recall(
+        &self,
+        records: &[RecordMemory],
+        timeout: Duration,
+        entries_max: usize,
+        now: Instant,
+    ) {
+        for record in records {
+            let unused_for = Duration::from_millis(record.unused_for_ms);
+            // A machine that has just begun knows no earlier time.
+            let Some(used) = now.checked_sub(unused_for) else {
+                continue;
+            };
+            if unused_for <= timeout {
+                self.insert(record.key, Tag(record.tag), timeout, entries_max, used);
+            }
+        }
     }
 
     fn shard(&self, key: u128) -> (MutexGuard<'_, Shard>, usize) {

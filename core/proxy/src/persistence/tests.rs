@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::table::Table;
 use super::*;
+use crate::memory::PoolMemory;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -153,6 +154,50 @@ fn the_cookie_decides_and_the_address_only_without_a_known_one() {
     assert_eq!(find(Some(b"known")), Some((Tag(2), Found::PassiveCookie)));
     assert_eq!(find(Some(b"unknown")), Some((Tag(1), Found::Source)));
     assert_eq!(find(None), Some((Tag(1), Found::Source)));
+}
+
+#[test]
+fn sessions_survive_the_process() {
+    let model = passive(Some(source(32, 128)));
+    let before = Persistence::build(&model, None);
+    let long_ago = Instant::now();
+    let (now, later) = (long_ago + MINUTE, long_ago + MINUTE * 3 / 2);
+    before.learn(b"forgotten", Tag(1), long_ago);
+    before.learn(b"session", Tag(1), now);
+    let from = key("192.0.2.1", None);
+    before.remember(&before.record(&from), Tag(2), later);
+
+    let mut memory = PoolMemory::default();
+    before.note(&mut memory, later);
+    let shown = format!("{memory:?}");
+    let secret = memory.passive_cookie.as_ref().unwrap().secret;
+    assert!(!shown.contains(&secret[0].to_string()), "{shown}");
+
+    let after = Persistence::build(&model, None);
+    after.recall(&memory, later);
+    let found = |key| after.find(key, || later, Access::Peek, Some);
+    let cookie = key("192.0.2.9", Some(b"session"));
+    assert_eq!(found(&cookie), Some((Tag(1), Found::PassiveCookie)));
+    let forgotten = key("192.0.2.9", Some(b"forgotten"));
+    assert_eq!(found(&forgotten), None);
+    assert_eq!(found(&from), Some((Tag(2), Found::Source)));
+    assert_eq!(after.entries(), 2);
+    // What was used longest ago is forgotten first, as before.
+    let mut again = PoolMemory::default();
+    after.note(&mut again, later);
+    let unused: Vec<_> = again
+        .passive_cookie
+        .unwrap()
+        .records
+        .iter()
+        .map(|record| record.unused_for_ms)
+        .collect();
+    assert_eq!(unused, [30_000]);
+
+    let other = Persistence::build(&passive(Some(source(24, 128))), None);
+    other.recall(&memory, later);
+    let found = other.find(&from, || later, Access::Peek, Some);
+    assert_eq!(found, None, "under another mask keys mean other clients");
 }
 
 #[test]

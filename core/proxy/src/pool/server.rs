@@ -11,6 +11,7 @@ use lb_model::value::Name;
 
 use super::moment::AtomicMoment;
 use crate::balance::hash::stable;
+use crate::memory::ServerMemory;
 use crate::persistence::Tag;
 use crate::telemetry::access_log::ServerRecord;
 use crate::telemetry::{PerWorker, ServerCounters};
@@ -349,9 +350,11 @@ impl ServerState {
         self.warming_since.load()
     }
 
-    /// Begins to count the time that clients may stay.
+    /// Begins to count the time that clients may stay, unless that has begun.
     pub(super) fn drain(&self, now: Instant) {
-        self.draining_since.store(Some(now));
+        if self.draining_since.load().is_none() {
+            self.draining_since.store(Some(now));
+        }
     }
 
     /// Takes the server out until then.
@@ -378,6 +381,45 @@ impl ServerState {
             self.note_change(now, Some("the ejection is over".into()));
         }
         ended
+    }
+
+    /// What a successor of this process needs.
+    pub(super) fn memory(&self, address: SocketAddr, now: Instant) -> ServerMemory {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (_, reason, _) = self.last();
+        ServerMemory {
+            address,
+            is_up: match self.health() {
+                Health::Unchecked => None,
+                Health::Up => Some(true),
+                Health::Down => Some(false),
+            },
+            reason: reason.map(|reason| reason.as_ref().to_owned()),
+            ejected_for_ms: self
+                .ejected(now)
+                .map(|until| millis(until.saturating_duration_since(now))),
+            draining_for_ms: self
+                .draining_since
+                .load()
+                .map(|since| millis(now.saturating_duration_since(since))),
+        }
+    }
+
+    /// Takes over what a predecessor has left. Nobody uses the server yet.
+    pub(super) fn recall(&self, memory: &ServerMemory, now: Instant) {
+        let health = match memory.is_up {
+            None => Health::Unchecked,
+            Some(true) => Health::Up,
+            Some(false) => Health::Down,
+        };
+        self.health.store(health as u8, Ordering::Release);
+        let until = |millis| now.checked_add(Duration::from_millis(millis));
+        let since = |millis| now.checked_sub(Duration::from_millis(millis));
+        self.ejected_until
+            .store(memory.ejected_for_ms.and_then(until));
+        self.draining_since
+            .store(memory.draining_for_ms.and_then(since));
+        self.note_change(now, memory.reason.as_deref().map(Arc::from));
     }
 
     fn note_change(&self, now: Instant, reason: Option<Arc<str>>) {

@@ -18,6 +18,7 @@ mod any_state;
 mod decision_order;
 mod ejection;
 mod explain;
+mod hand_over;
 mod queue;
 mod slow_start;
 

@@ -39,6 +39,7 @@ fn start_with(text: &str, access_log: Option<Arc<dyn AccessSink>>) -> Proxy {
         connections_max: 10_000,
         access_log,
         sockets: Arc::new(OwnSockets::default()),
+        memory: Memory::default(),
     };
     Proxy::start(&config(text), options).unwrap()
 }

@@ -247,6 +247,7 @@ fn sockets_can_come_from_elsewhere_and_are_let_go() {
         connections_max: 100,
         access_log: None,
         sockets: Arc::clone(&kept) as Arc<dyn Sockets>,
+        memory: Memory::default(),
     };
     let address = free_address();
     let text = config(&at("a", address, "here"));
