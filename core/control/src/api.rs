@@ -157,6 +157,7 @@ impl Api {
         let thread = std::thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
+                crate::background::step_back();
                 runtime.block_on(connection::serve_unix(listener, service, stopping));
                 // What was begun is finished before the state goes to somebody else.
                 runtime.shutdown_timeout(STOP_WITHIN);

@@ -7,6 +7,7 @@
 mod access;
 pub mod api;
 mod audit;
+mod background;
 mod caller;
 mod clock;
 mod controller;

@@ -32,7 +32,7 @@ mod tests;
 
 use change::{Change, Log};
 use former::Formers;
-use thread::{HealthCommand, HealthThread, WorkerThread};
+use thread::{FreeingThread, HealthCommand, HealthThread, WorkerThread};
 
 /// How a proxy runs, besides its configuration.
 pub struct Options {
@@ -96,6 +96,7 @@ pub struct Proxy {
     draining: AtomicBool,
     workers: Vec<WorkerThread>,
     health: Option<HealthThread>,
+    freeing: Option<FreeingThread>,
 }
 
 /// A configuration that is in force, or will be.
@@ -191,12 +192,17 @@ impl Proxy {
             draining: AtomicBool::new(false),
             workers: Vec::new(),
             health: None,
+            freeing: None,
         };
         for index in 0..count.get() {
             let thread = WorkerThread::start(index, common.clone());
             proxy.workers.push(thread.map_err(StartError::Thread)?);
         }
-        let health = HealthThread::start(disposed).map_err(StartError::Thread)?;
+        // Of the senders only those of the workers are left: it ends when they have.
+        drop(common);
+        let freeing = FreeingThread::start(disposed).map_err(StartError::Thread)?;
+        proxy.freeing = Some(freeing);
+        let health = HealthThread::start().map_err(StartError::Thread)?;
         proxy.health = Some(health);
         let prepared = proxy.prepare(config)?;
         prepared.snapshot.recall(&memory);
@@ -440,6 +446,9 @@ impl Proxy {
         }
         for worker in self.workers.drain(..) {
             worker.stop();
+        }
+        if let Some(freeing) = self.freeing.take() {
+            freeing.stop();
         }
     }
 }

@@ -138,7 +138,10 @@ impl Starting {
         let worker = Worker::new(Arc::clone(&shared), messages);
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || worker.run())
+            .spawn(move || {
+                crate::background::step_back();
+                worker.run();
+            })
             .map_err(StartError::Thread)?;
         Ok(Controller {
             shared,

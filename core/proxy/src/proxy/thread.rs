@@ -19,11 +19,14 @@ pub(super) struct WorkerThread {
     thread: JoinHandle<()>,
 }
 
-/// Who probes servers, and frees what workers no longer need.
+/// Who probes servers.
 pub(super) struct HealthThread {
     commands: mpsc::Sender<HealthCommand>,
     thread: JoinHandle<()>,
 }
+
+/// Who frees what workers no longer need.
+pub(super) struct FreeingThread(JoinHandle<()>);
 
 /// What the health thread is told. The answer is the end of the sender, when it has done so.
 pub(super) enum HealthCommand {
@@ -35,6 +38,9 @@ pub(super) enum HealthCommand {
 
 /// How many commands may wait: more than anybody gives before an answer.
 const COMMANDS_MAX: usize = 8;
+
+/// How much less urgent freeing is than traffic.
+const FREEING_STEPS_BACK: i32 = 10;
 
 impl WorkerThread {
     pub(super) fn start(index: usize, common: Common) -> io::Result<Self> {
@@ -66,14 +72,14 @@ impl WorkerThread {
 }
 
 impl HealthThread {
-    pub(super) fn start(disposed: Disposed) -> io::Result<Self> {
+    pub(super) fn start() -> io::Result<Self> {
         let runtime = runtime_parts()?;
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let thread = std::thread::Builder::new()
             .name("health".to_owned())
             .spawn(move || {
                 if let Some(runtime) = runtime.build() {
-                    runtime.block_on(run(receiver, disposed));
+                    runtime.block_on(run(receiver));
                 }
             })?;
         Ok(Self { commands, thread })
@@ -93,14 +99,31 @@ impl HealthThread {
     }
 }
 
-/// Probes and frees, until nobody can tell it anything any more.
-async fn run(mut commands: mpsc::Receiver<HealthCommand>, mut disposed: Disposed) {
+impl FreeingThread {
+    pub(super) fn start(mut disposed: Disposed) -> io::Result<Self> {
+        let thread = std::thread::Builder::new()
+            .name("freeing".to_owned())
+            .spawn(move || {
+                // Nobody waits for it: workers have the processor first. Where that is forbidden, it is
+                // a thread like the others.
+                let _allowed = rustix::process::nice(FREEING_STEPS_BACK);
+                while let Some(waste) = disposed.blocking_recv() {
+                    drop(waste);
+                }
+            })?;
+        Ok(Self(thread))
+    }
+
+    /// Waits until everything is freed, which is when the last worker has ended.
+    pub(super) fn stop(self) {
+        let Self(thread) = self;
+        drop(thread.join());
+    }
+}
+
+/// Probes, until nobody can tell it anything any more.
+async fn run(mut commands: mpsc::Receiver<HealthCommand>) {
     let mut checks = Checks::new();
-    let freeing = tokio::task::spawn_local(async move {
-        while let Some(waste) = disposed.recv().await {
-            drop(waste);
-        }
-    });
     while let Some(command) = commands.recv().await {
         // Who asks waits until the sender is gone.
         match command {
@@ -108,7 +131,6 @@ async fn run(mut commands: mpsc::Receiver<HealthCommand>, mut disposed: Disposed
             HealthCommand::TakeOver(pools, _done) => checks.take_over(&pools),
         }
     }
-    freeing.abort();
 }
 
 /// A runtime cannot move to another thread; that one can be made is found out before there is one.
