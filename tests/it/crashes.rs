@@ -251,11 +251,11 @@ async fn a_hundred_kills_at_any_moment_leave_the_old_or_the_new_revision_and_nev
     let clock = clock.map_or(0, |now| now.subsec_nanos().into());
     let seed: u64 = seed.unwrap_or(clock);
     println!("LB_TESTS_SEED={seed} repeats this");
-    let lanes = (0..LANES).map(|number| tokio::spawn(lane(seed + number, KILLS / LANES)));
-    let mut changes = 0;
-    for lane in lanes.collect::<Vec<_>>() {
-        changes += lane.await.expect("a lane");
+    let mut lanes = tokio::task::JoinSet::new();
+    for number in 0..LANES {
+        lanes.spawn(lane(seed + number, KILLS / LANES));
     }
+    let changes: u64 = lanes.join_all().await.iter().sum();
     println!("{KILLS} kills in the middle of {changes} changes");
     assert!(changes > KILLS, "changes were made between the kills");
 }

@@ -1,6 +1,10 @@
 //! The program as its users see it: the real `lbctl` between real clients and real servers, one
 //! module for each thing that an operator would notice.
 
+// The strategies of the model's tests look for the schema here.
+#[cfg(test)]
+use lb_model::schema;
+
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
@@ -31,6 +35,10 @@ mod messages;
 mod observability;
 #[cfg(test)]
 mod operate;
+#[cfg(test)]
+mod parity;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod revisions;
 #[cfg(test)]

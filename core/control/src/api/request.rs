@@ -78,7 +78,7 @@ impl Ask {
         std::str::from_utf8(&self.body).map_err(|error| {
             let at = error.valid_up_to();
             let message = format!("the body is not UTF-8 text: byte {at} is wrong");
-            ApiError::new(ErrorCode::BadRequest, message)
+            ApiError::new(ErrorCode::BadRequest, message).help("send the document in UTF-8")
         })
     }
 
@@ -206,12 +206,14 @@ where
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
         Ok(Err(error)) => {
             let message = format!("the body broke off: {error}");
-            return Err(ApiError::new(ErrorCode::BadRequest, message));
+            let help = "send the request again";
+            return Err(ApiError::new(ErrorCode::BadRequest, message).help(help));
         }
         Err(_) => {
             let after = BODY_TIMEOUT.as_secs();
             let message = format!("the body did not arrive within {after} s");
-            return Err(ApiError::new(ErrorCode::Timeout, message));
+            let help = "send the whole body at once";
+            return Err(ApiError::new(ErrorCode::Timeout, message).help(help));
         }
     };
     if route.takes == Takes::Nothing && !bytes.is_empty() {
