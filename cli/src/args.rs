@@ -158,8 +158,8 @@ pub(crate) enum Command {
 
 /// Run the balancer until it is told to stop.
 ///
-/// It is two processes: one that owns the listening sockets, and a worker that serves. A worker that
-/// crashes is replaced at once, and so it is for an upgrade, with nobody refused. With `--config -`
+/// It is two processes: a supervisor that owns the listening sockets, and one that serves. That is
+/// replaced at once when it crashes, and for an upgrade, with nobody refused. With `--config -`
 /// it is one process, and neither is possible.
 ///
 /// SIGTERM or SIGINT let open requests finish; a second one ends them. SIGHUP takes the document from
@@ -192,12 +192,12 @@ pub(crate) struct RunArgs {
     /// What the log on the standard error looks like.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
-    /// This process is a worker, and its standard input the link to its supervisor.
+    /// This process serves, and its standard input is the link to its supervisor.
     #[arg(long, hide = true, value_enum)]
     pub(crate) supervised: Option<Turn>,
 }
 
-/// Which worker of its supervisor a process is.
+/// Which serving process of its supervisor this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Turn {
     /// The balancer starts.

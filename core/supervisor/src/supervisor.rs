@@ -248,7 +248,7 @@ impl Supervisor {
         worker.phase = Phase::Serving;
         self.deadlines.remove(&id);
         self.has_served = true;
-        tracing::info!(process = worker.process, "a worker serves");
+        tracing::info!(process = worker.process, "the process serves");
         self.drain(|other| other != id);
         self.close_unwanted();
         notify("READY=1");
@@ -329,12 +329,14 @@ impl Supervisor {
             return;
         }
         match worker.phase {
-            Phase::Draining => tracing::info!(process, status = shown, "a worker has finished"),
+            Phase::Draining => {
+                tracing::info!(process, status = shown, "a former process has finished")
+            }
             Phase::Starting if self.has_predecessor() => {
                 tracing::error!(
                     process,
                     status = shown,
-                    "the upgrade failed: the old worker goes on"
+                    "the upgrade failed: the former process serves on"
                 );
                 let late = if worker.overdue {
                     "did not serve in time and "
@@ -349,7 +351,7 @@ impl Supervisor {
                 tracing::error!(
                     process,
                     status = shown,
-                    "a worker ended unexpectedly; another starts"
+                    "the process that served ended unexpectedly; another starts"
                 );
                 let stable = worker.started.elapsed() >= STABLE;
                 self.failures = if stable {
@@ -379,7 +381,7 @@ impl Supervisor {
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
             if let Err(error) = self.start_worker() {
-                tracing::error!(%error, "a worker cannot be started");
+                tracing::error!(%error, "the process that serves cannot be started");
                 self.failures = self.failures.saturating_add(1);
                 self.restart_at = Some(now + restart_pause(self.failures));
             }
@@ -392,13 +394,13 @@ impl Supervisor {
             if worker.phase == Phase::HandingOver && !self.stopping {
                 tracing::error!(
                     process = worker.process,
-                    "no upgrade: the worker does not hand over"
+                    "no upgrade: the process does not hand over"
                 );
                 self.resume("what was changing the configuration did not finish in time");
             } else {
                 tracing::warn!(
                     process = worker.process,
-                    "a worker is killed: its time is over"
+                    "a process is killed: its time is over"
                 );
                 worker.overdue = true;
                 worker.kill();

@@ -52,11 +52,11 @@ fn port(descriptor: &OwnedFd) -> u16 {
 fn a_client_that_connects_while_no_worker_lives_is_served_by_the_next() {
     let mut sockets = Sockets::new(BIND);
     let shop = place("shop");
-    let first = descriptors(&mut sockets, &shop, 2);
+    let first = descriptors(&mut sockets, &shop, 1);
     let port = port(&first[0]);
     drop(first);
     let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-    let second = descriptors(&mut sockets, &shop, 2);
+    let second = descriptors(&mut sockets, &shop, 1);
     let listener = TcpListener::from(second.into_iter().next().unwrap());
     let (mut accepted, _) = listener.accept().unwrap();
     accepted.write_all(b"hello").unwrap();

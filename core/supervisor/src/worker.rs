@@ -149,7 +149,7 @@ impl Worker {
     /// Tells it something with descriptors.
     pub(crate) fn tell_with(&self, message: &ToWorker, descriptors: &[BorrowedFd<'_>]) {
         if let Err(error) = send(&*self.link, message, descriptors) {
-            tracing::warn!(process = self.process, %error, "the worker cannot be told");
+            tracing::warn!(process = self.process, %error, "the process that serves cannot be told");
         }
     }
 
@@ -176,7 +176,7 @@ async fn listen(
             Ok(Some((message, _))) => WorkerEvent::Said(message),
             Ok(None) => WorkerEvent::LinkClosed,
             Err(error) => {
-                tracing::error!(%error, "a worker says what cannot be understood");
+                tracing::error!(%error, "the process that serves says what cannot be understood");
                 WorkerEvent::LinkClosed
             }
         };
@@ -201,7 +201,7 @@ async fn watch(
             order = killed.recv(), if !told => {
                 told = true;
                 if order.is_some() && let Err(error) = child.start_kill() {
-                    tracing::error!(%error, "a worker cannot be killed");
+                    tracing::error!(%error, "a process cannot be killed");
                 }
             }
         }
