@@ -91,11 +91,11 @@ impl Churn {
         let untouched = self.open(balancer).await;
         let mut named = NamedStreams::open(&farm).await;
         let mut steps = Steps::new(&farm);
-        // Each kind once: what a first time allocates is no growth.
-        steps.one_of_each().await;
-        named.check_before(&farm).await;
         let load = Load::start(balancer, self.pause);
         load.has_begun(balancer).await;
+        // Each kind once, under load: what a first time allocates is no growth.
+        steps.one_of_each().await;
+        named.check_before(&farm).await;
         let memory_before = anonymous_memory(farm.root());
         let first = balancer.revision().await;
         let began = Instant::now();
