@@ -7,16 +7,20 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use lb_model::value::{Method, Name, Period};
+use lb_model::value::{Fingerprint, Method, Name, Period};
 use serde::{Deserialize, Serialize};
 
 use crate::fields::NounCommand;
 
+mod access;
 mod balancer;
 
+pub(crate) use access::{
+    TokenBootstrapArgs, TokenCommand, TokenCreateArgs, UserAddArgs, UserCommand, UserSetArgs,
+};
 pub(crate) use balancer::{
     ApplyArgs, ConfirmArgs, DrainArgs, EnableArgs, HistoryArgs, LogsArgs, MannerArgs, PlanArgs,
-    RollbackArgs, ServerName, StatusArgs, TokenCommand, TokenCreateArgs,
+    RollbackArgs, ServerName, StatusArgs,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -44,7 +48,8 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong call or invalid document (nothing was tried), 3 changes pending
 (plan --detailed-exitcode).
-Settings come from flags, then LBCTL_* variables, then /etc/lbctl/settings.toml."
+Settings come from flags, then LBCTL_* variables, then ~/.config/lbctl/settings.toml, then
+/etc/lbctl/settings.toml."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -72,10 +77,21 @@ pub(crate) struct GlobalArgs {
     /// When to use colours.
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
     pub(crate) color: Option<Color>,
-    /// The balancer to talk to, such as `unix:/var/lib/lbctl/admin.sock` [default: the one of the state
-    /// directory].
+    /// The balancer to talk to: `https://HOST:PORT`, or `unix:` and the path of its socket [default:
+    /// the one of the state directory].
     #[arg(short, long, global = true, value_name = "ADDRESS")]
     pub(crate) balancer: Option<String>,
+    /// The file with the token that says to a balancer who asks.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The fingerprint that the certificate of the balancer must have, as `lbctl status` shows it on
+    /// its machine.
+    #[arg(long, global = true, value_name = "SHA256", conflicts_with = "ca_file")]
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// The authorities that vouch for the certificate of the balancer, as PEM [default: those of the
+    /// system].
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca_file: Option<PathBuf>,
     /// The file with settings.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) settings: Option<PathBuf>,
@@ -141,6 +157,9 @@ pub(crate) enum Command {
     /// Make, list and end tokens, which say to a balancer who asks.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Make, change and delete users: people whose tokens never do more than they may.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Let the program that is on disk now take over, without a failed request.
     ///
     /// The balancer starts it, and it serves on the same sockets as soon as it is ready. The former

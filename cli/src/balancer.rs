@@ -60,6 +60,7 @@ impl Explained for ClientError {
                 | ErrorCode::Stale
                 | ErrorCode::Timeout
                 | ErrorCode::TooLarge
+                | ErrorCode::TooManyAttempts
                 | ErrorCode::Unauthorized
                 | ErrorCode::UnsupportedType,
             )
@@ -71,12 +72,16 @@ impl Explained for ClientError {
 impl Balancer {
     /// The balancer that the settings name: without one, that of this machine.
     pub(crate) fn of(settings: &Settings) -> Result<Self, Failure> {
+        Self::with_token(settings, settings.token()?.as_ref())
+    }
+
+    /// The same, for the bearer of this token.
+    pub(crate) fn with_token(settings: &Settings, token: Option<&Secret>) -> Result<Self, Failure> {
         let address = match &settings.balancer {
             Some(text) => text.parse()?,
             None => Address::Unix(settings.state_dir.join("admin.sock")),
         };
-        let token = settings.token.as_ref().map(Secret::text);
-        let client = Client::new(address, token)?;
+        let client = Client::new(address, token.map(Secret::text), &settings.trust())?;
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
             client,

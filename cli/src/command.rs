@@ -20,6 +20,7 @@ mod schema;
 mod status;
 mod token;
 mod upgrade;
+mod user;
 mod validate;
 
 /// Does what the command line asks for.
@@ -55,6 +56,7 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
         Command::Metrics => live::metrics(&talk(&global, screen)?, screen),
         Command::Events => live::events(&talk(&global, screen)?, screen),
         Command::Token(command) => token::run(&command, &talk(&global, screen)?, screen),
+        Command::User(command) => user::run(&command, &talk(&global, screen)?, screen),
         Command::Upgrade => upgrade::run(&talk(&global, screen)?, screen),
         Command::Demo(args) => {
             let settings = Settings::load_for_demo(&global)?;

@@ -1,21 +1,28 @@
-//! Settings of the program itself: defaults, then a file, then `LBCTL_*` variables, then flags.
+//! Settings of the program itself: defaults, then files of the machine and of a user, then `LBCTL_*` variables, then flags.
 //! What is balanced is not a setting: it is the document.
 
 use std::fmt::Write;
+use std::fs::File;
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::{Figment, Source};
-use lb_model::value::Period;
+use lb_client::Trust;
+use lb_model::value::{Fingerprint, Period};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Color, GlobalArgs, LogFormat, Output, RunArgs};
 use crate::report::{Exit, Explained};
 
-/// Where settings are when nobody says otherwise.
+/// Where settings are when nobody says otherwise: of the machine, and of a user.
 const FILE: &str = "/etc/lbctl/settings.toml";
+const USER_FILE: &str = "lbctl/settings.toml";
+
+/// The largest file with a token.
+const TOKEN_BYTES_MAX: u64 = 4096;
 
 /// The variable that names another file.
 const FILE_VARIABLE: &str = "LBCTL_SETTINGS";
@@ -45,7 +52,16 @@ pub(crate) struct Settings {
     pub(crate) balancer: Option<String>,
     /// What says to a balancer who we are.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) token: Option<Secret>,
+    token: Option<Secret>,
+    /// The file that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_file: Option<PathBuf>,
+    /// The fingerprint of the balancer's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<Fingerprint>,
+    /// The authorities that vouch for its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<PathBuf>,
 }
 
 /// A text that is never printed.
@@ -53,6 +69,28 @@ pub(crate) struct Settings {
 pub(crate) struct Secret(String);
 
 impl Secret {
+    /// The one in a file; `-` is the standard input.
+    pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
+        let failed = |source| SettingsError::Token {
+            path: path.to_owned(),
+            source,
+        };
+        let mut text = String::new();
+        let read = if path.as_os_str() == "-" {
+            io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text)
+        } else {
+            let file = File::open(path).map_err(failed)?;
+            file.take(TOKEN_BYTES_MAX).read_to_string(&mut text)
+        };
+        read.map_err(failed)?;
+        let text = text.trim();
+        if text.is_empty() || text.contains(char::is_whitespace) {
+            let what = "it does not hold one token alone";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, what)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
     /// The text, for whom it is meant.
     pub(crate) fn text(&self) -> &str {
         &self.0
@@ -86,6 +124,12 @@ struct Flags {
     color: Option<Color>,
     #[serde(skip_serializing_if = "Option::is_none")]
     balancer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<Fingerprint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<PathBuf>,
 }
 
 /// Why settings could not be used.
@@ -95,14 +139,21 @@ pub(crate) enum SettingsError {
     Invalid(String),
     #[error("there is no settings file `{}`", _0.display())]
     NoFile(PathBuf),
+    #[error("the token in `{}` cannot be used", path.display())]
+    Token { path: PathBuf, source: io::Error },
 }
 
 impl Explained for SettingsError {
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::Invalid(_) => format!(
-                "settings are {}; they come from flags, LBCTL_* variables, then {FILE}",
+                "settings are {}; they come from flags, LBCTL_* variables, \
+                 ~/.config/{USER_FILE}, then {FILE}",
                 names().join(", ")
+            ),
+            Self::Token { path, .. } => format!(
+                "write the secret that `lbctl token create` printed into it: ls -l {}",
+                path.display()
             ),
             Self::NoFile(_) => format!("leave out `--settings` and {FILE_VARIABLE} to do without"),
         })
@@ -126,6 +177,9 @@ impl Default for Settings {
             color: Color::default(),
             balancer: None,
             token: None,
+            token_file: None,
+            fingerprint: None,
+            ca_file: None,
         }
     }
 }
@@ -189,6 +243,9 @@ impl Settings {
         flags.output = global.output;
         flags.color = global.color;
         flags.balancer.clone_from(&global.balancer);
+        flags.token_file.clone_from(&global.token_file);
+        flags.fingerprint = global.fingerprint;
+        flags.ca_file.clone_from(&global.ca_file);
         if flags.log_level.is_none() {
             let level = match global.verbose {
                 0 if global.quiet => Some("error"),
@@ -203,22 +260,66 @@ impl Settings {
         if let Some(path) = named.as_ref().filter(|path| !path.exists()) {
             return Err(SettingsError::NoFile(path.clone()));
         }
-        let file = named.unwrap_or_else(|| FILE.into());
+        let files = match named {
+            Some(file) => vec![file],
+            None => [Some(FILE.into()), user_file()]
+                .into_iter()
+                .flatten()
+                .collect(),
+        };
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
-        if file.exists() {
+        for file in files.iter().filter(|file| file.exists()) {
             figment = figment.merge(Toml::file_exact(file));
         }
-        figment
+        let mut settings: Self = figment
             // Only known names: a container's environment may hold LBCTL_PORT of a service.
             .merge(Env::prefixed("LBCTL_").only(&names()))
             .merge(Serialized::globals(flags))
             .extract()
-            .map_err(|errors| SettingsError::Invalid(describe(errors)))
+            .map_err(|errors| SettingsError::Invalid(describe(errors)))?;
+        // What says the same in another way gives way to what was said nearer to the call.
+        if global.token_file.is_some() || (!is_set("TOKEN") && is_set("TOKEN_FILE")) {
+            settings.token = None;
+        }
+        if global.ca_file.is_some() && global.fingerprint.is_none() {
+            settings.fingerprint = None;
+        }
+        Ok(settings)
+    }
+
+    /// What says to a balancer who we are, if anything.
+    pub(crate) fn token(&self) -> Result<Option<Secret>, SettingsError> {
+        match (&self.token, &self.token_file) {
+            (Some(token), _) => Ok(Some(token.clone())),
+            (None, Some(path)) => Secret::read(path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// What shows that a balancer is the one that is meant. A pin says the most.
+    pub(crate) fn trust(&self) -> Trust {
+        match (self.fingerprint, &self.ca_file) {
+            (Some(fingerprint), _) => Trust::Fingerprint(fingerprint),
+            (None, Some(path)) => Trust::Authority(path.clone()),
+            (None, None) => Trust::System,
+        }
     }
 }
 
+/// The settings of whoever calls.
+fn user_file() -> Option<PathBuf> {
+    let folder = |name| std::env::var_os(name).filter(|path| !path.is_empty());
+    let config = folder("XDG_CONFIG_HOME").map(PathBuf::from);
+    let config = config.or_else(|| Some(PathBuf::from(folder("HOME")?).join(".config")));
+    Some(config?.join(USER_FILE))
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(format!("LBCTL_{name}")).is_some_and(|value| !value.is_empty())
+}
+
 /// The names of all settings.
-fn names() -> [&'static str; 10] {
+fn names() -> [&'static str; 13] {
     [
         "config",
         "state_dir",
@@ -230,6 +331,9 @@ fn names() -> [&'static str; 10] {
         "color",
         "balancer",
         "token",
+        "token_file",
+        "fingerprint",
+        "ca_file",
     ]
 }
 

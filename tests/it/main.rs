@@ -40,6 +40,8 @@ mod parity;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod revisions;
 #[cfg(test)]
 mod rules;

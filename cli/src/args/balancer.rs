@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args as ClapArgs, Subcommand, ValueHint};
-use lb_model::api::Role;
+use clap::{Args as ClapArgs, ValueHint};
 use lb_model::value::{Name, Period};
 
 /// Show what a document would change in the running balancer, and with which effect.
@@ -187,39 +186,4 @@ pub(crate) struct LogsArgs {
     /// Go on with what is added, until Ctrl-C.
     #[arg(short, long)]
     pub(crate) follow: bool,
-}
-
-/// What to do with tokens.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    Create(TokenCreateArgs),
-    /// List tokens; their secrets are kept nowhere.
-    List,
-    Revoke(TokenRevokeArgs),
-}
-
-/// Make a token and print its secret, this once.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-Examples:
-  lbctl token create prometheus --role view
-  LBCTL_TOKEN=$(lbctl token create ci --role configure --lifetime 7d) lbctl apply lb.toml --yes")]
-pub(crate) struct TokenCreateArgs {
-    /// Its name, which the history shows.
-    #[arg(value_name = "NAME")]
-    pub(crate) name: Name,
-    /// What its bearer may do: view, operate, configure or administer.
-    #[arg(long, value_name = "ROLE")]
-    pub(crate) role: Role,
-    /// How long it is good.
-    #[arg(long, value_name = "PERIOD")]
-    pub(crate) lifetime: Option<Period>,
-}
-
-/// End a token at once.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct TokenRevokeArgs {
-    /// Its name.
-    #[arg(value_name = "NAME")]
-    pub(crate) name: Name,
 }

@@ -6,9 +6,9 @@ use hyper::Method;
 use hyper::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use lb_model::Config;
 use lb_model::api::{
-    ApplyAnswer, ApplyRequest, Caller, ConfirmRequest, ExplainRequest, NewToken, PlanAnswer,
-    PlanRequest, Revision, RevisionAnswer, Revisions, RollbackRequest, Source, StatusAnswer, Token,
-    TokenRequest, Tokens, UpgradeAnswer,
+    ApplyAnswer, ApplyRequest, BootstrapRequest, Caller, ConfirmRequest, ExplainRequest, NewToken,
+    PlanAnswer, PlanRequest, Revision, RevisionAnswer, Revisions, RollbackRequest, Source,
+    StatusAnswer, Token, TokenRequest, Tokens, UpgradeAnswer, User, UserChange, UserRequest, Users,
 };
 use lb_model::config::ServerState;
 use lb_model::edit::ObjectPath;
@@ -22,6 +22,7 @@ use crate::address::Address;
 use crate::error::ClientError;
 use crate::event::Events;
 use crate::request::{Call, Reply, Way};
+use crate::tls::{self, Trust};
 
 /// A way to ask a balancer. Connections are opened when they are needed, and kept for the next
 /// request.
@@ -66,8 +67,12 @@ impl Client {
     /// A client of the balancer at this address. Nothing is sent yet.
     ///
     /// # Errors
-    /// A token that no header can carry.
-    pub fn new(address: Address, token: Option<&str>) -> Result<Self, ClientError> {
+    /// A token that no header can carry, or authorities that cannot be read.
+    pub fn new(address: Address, token: Option<&str>, trust: &Trust) -> Result<Self, ClientError> {
+        let connector = match &address {
+            Address::Unix(_) => None,
+            Address::Tls { .. } => Some(tls::connector(trust)?),
+        };
         let authorization = token
             .map(|token| {
                 let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
@@ -79,6 +84,7 @@ impl Client {
         Ok(Self {
             way: Way {
                 address,
+                connector,
                 authorization,
                 idle: Mutex::new(None),
             },
@@ -260,6 +266,34 @@ impl Client {
         self.send(call.with_method(Method::DELETE)).await
     }
 
+    /// Makes the first token. The client's own token is the one from the state directory for this.
+    pub async fn bootstrap(&self, name: &Name) -> Result<NewToken, ClientError> {
+        let request = BootstrapRequest { name: name.clone() };
+        self.post("/bootstrap", &request).await
+    }
+
+    /// Every user there is.
+    pub async fn users(&self) -> Result<Vec<User>, ClientError> {
+        Ok(self.read::<Users>("/users").await?.users)
+    }
+
+    /// Makes a user.
+    pub async fn create_user(&self, request: &UserRequest) -> Result<User, ClientError> {
+        self.post("/users", request).await
+    }
+
+    /// Changes what a user may do.
+    pub async fn change_user(&self, name: &Name, change: &UserChange) -> Result<User, ClientError> {
+        let call = Call::get(&format!("/users/{name}"))?.with_method(Method::PATCH);
+        self.send(call.with_body(json(change)?)).await
+    }
+
+    /// Takes a user away, and all of their tokens.
+    pub async fn delete_user(&self, name: &Name) -> Result<User, ClientError> {
+        let call = Call::get(&format!("/users/{name}"))?;
+        self.send(call.with_method(Method::DELETE)).await
+    }
+
     async fn change(
         &self,
         method: Method,
@@ -293,10 +327,8 @@ impl Client {
         target: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| ClientError::Unspeakable(error.to_string()))?;
         let call = Call::get(target)?.with_method(Method::POST);
-        self.send(call.with_body(body)).await
+        self.send(call.with_body(json(body)?)).await
     }
 
     async fn send<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
@@ -331,6 +363,10 @@ impl std::fmt::Debug for Client {
             .field("address", &self.way.address)
             .finish_non_exhaustive()
     }
+}
+
+fn json(body: &impl Serialize) -> Result<Vec<u8>, ClientError> {
+    serde_json::to_vec(body).map_err(|error| ClientError::Unspeakable(error.to_string()))
 }
 
 /// A change as a query, with its question mark.
@@ -371,11 +407,11 @@ mod tests {
         assert_eq!(query(&change), expected);
 
         let address: Address = "/run/admin.sock".parse().unwrap();
-        let client = Client::new(address.clone(), Some("lbctl_secret")).unwrap();
+        let client = Client::new(address.clone(), Some("lbctl_secret"), &Trust::System).unwrap();
         assert!(!format!("{client:?}").contains("lbctl_secret"));
         let call = Call::get("/status").unwrap();
         assert!(!format!("{call:?}").contains("lbctl_secret"));
-        let error = Client::new(address, Some("lbctl_\nsecret")).unwrap_err();
+        let error = Client::new(address, Some("lbctl_\nsecret"), &Trust::System).unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 }

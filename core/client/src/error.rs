@@ -7,6 +7,7 @@ use lb_model::Problem;
 use lb_model::api::{ApiError, ErrorCode};
 
 use crate::address::Address;
+use crate::tls::{Distrust, TrustError};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,14 @@ pub enum ClientError {
         address: Address,
         /// What the system said.
         source: io::Error,
+    },
+    /// What answers does not show that it is the balancer that is meant. Nothing was sent.
+    #[error("what answers at `{address}` is not trusted")]
+    Distrusted {
+        /// The address.
+        address: Address,
+        /// Why.
+        source: Distrust,
     },
     /// The connection broke before the whole answer was there.
     #[error("the connection to the balancer at `{address}` broke")]
@@ -42,6 +51,9 @@ pub enum ClientError {
     /// The balancer said no. Nothing has changed.
     #[error(transparent)]
     Refused(#[from] Box<Refusal>),
+    /// Nobody can be trusted. Nothing was sent.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// No request can be made of this. Nothing was sent.
     #[error("`{0}` cannot be sent in a request")]
     Unspeakable(String),
@@ -70,6 +82,7 @@ impl ClientError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Connect { address, source } => Some(connect_help(address, source.kind())),
+            Self::Distrusted { source, .. } => Some(source.help()),
             Self::Lost { may_be_done, .. } | Self::TimedOut { may_be_done, .. } => may_be_done
                 .then(|| {
                     "the change may have been made all the same: see `lbctl history`".to_owned()
@@ -78,6 +91,7 @@ impl ClientError {
                 Some("nothing has changed; each problem says what to do".to_owned())
             }
             Self::Refused(refusal) => refusal.error.help.clone(),
+            Self::Trust(error) => Some(error.help()),
             Self::Unspeakable(_) => Some("leave out what is not a printed character".to_owned()),
             Self::NotOurs { .. } => Some("see whether the address is right: -b ADDRESS".to_owned()),
         }
@@ -88,8 +102,10 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => Some(refusal.error.code),
             Self::Connect { .. }
+            | Self::Distrusted { .. }
             | Self::Lost { .. }
             | Self::TimedOut { .. }
+            | Self::Trust(_)
             | Self::Unspeakable(_)
             | Self::NotOurs { .. } => None,
         }
@@ -100,8 +116,10 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => &refusal.error.problems,
             Self::Connect { .. }
+            | Self::Distrusted { .. }
             | Self::Lost { .. }
             | Self::TimedOut { .. }
+            | Self::Trust(_)
             | Self::Unspeakable(_)
             | Self::NotOurs { .. } => &[],
         }
@@ -109,8 +127,10 @@ impl ClientError {
 }
 
 fn connect_help(address: &Address, kind: io::ErrorKind) -> String {
-    let Address::Unix(path) = address;
-    let path = path.display();
+    let path = match address {
+        Address::Unix(path) => path.display(),
+        Address::Tls { .. } => return network_help(kind),
+    };
     if kind == io::ErrorKind::PermissionDenied {
         format!("its owner and root may use it; see: ls -l {path}")
     } else if kind == io::ErrorKind::ConnectionRefused {
@@ -120,4 +140,17 @@ fn connect_help(address: &Address, kind: io::ErrorKind) -> String {
          -b unix:DIR/admin.sock, where DIR is its state directory"
             .to_owned()
     }
+}
+
+fn network_help(kind: io::ErrorKind) -> String {
+    if kind == io::ErrorKind::ConnectionRefused {
+        "nothing listens there: the document of the balancer needs `admin.address`, and `lbctl status` \
+         on its machine shows it"
+    } else if kind == io::ErrorKind::InvalidData {
+        "something else than the admin API answers there; `lbctl status` on the machine of the \
+         balancer shows its address"
+    } else {
+        "see whether the name and the port are right, and whether a firewall is in between"
+    }
+    .to_owned()
 }

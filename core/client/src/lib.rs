@@ -10,8 +10,10 @@ mod connection;
 mod error;
 mod event;
 mod request;
+mod tls;
 
 pub use address::{Address, InvalidAddress};
 pub use client::{Change, Client, Guard, Object};
 pub use error::{ClientError, Refusal};
 pub use event::Events;
+pub use tls::{Distrust, Trust, TrustError};

@@ -9,6 +9,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use lb_model::api::{ErrorAnswer, ErrorCode};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
 
 use crate::address::Address;
 use crate::connection::{self, Connection};
@@ -26,6 +27,8 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis
 /// The way to one balancer.
 pub(crate) struct Way {
     pub(crate) address: Address,
+    /// What connects with TLS, where that is used.
+    pub(crate) connector: Option<TlsConnector>,
     /// The `Authorization` of every request; marked sensitive, so that nothing prints it.
     pub(crate) authorization: Option<HeaderValue>,
     /// A connection that waits for its next request.
@@ -169,7 +172,7 @@ impl Way {
                 }
             }
         }
-        let opened = connection::open(&self.address).await;
+        let opened = connection::open(&self.address, self.connector.as_ref()).await;
         let mut connection = opened.map_err(|error| Failed {
             error,
             again: false,
@@ -187,7 +190,12 @@ impl Way {
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = call.target.clone();
         let headers = request.headers_mut();
-        headers.insert(HOST, HeaderValue::from_static("lbctl"));
+        let host = match &self.address {
+            Address::Unix(_) => "lbctl".to_owned(),
+            Address::Tls { host, port } => format!("{host}:{port}"),
+        };
+        let host = HeaderValue::from_str(&host);
+        headers.insert(HOST, host.unwrap_or(HeaderValue::from_static("lbctl")));
         headers.insert(ACCEPT, HeaderValue::from_static(call.accept));
         if call.body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));

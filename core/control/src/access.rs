@@ -5,25 +5,30 @@
 //! published and a slip of the pen is not taken for a guess.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lb_model::api::{self, Role, Timestamp};
+use lb_model::api::{self, Role, Timestamp, User};
 use lb_model::value::{Name, Period};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{Audit, AuditEntry, AuditError, NewEntry, Verified};
+use crate::audit::{Audit, AuditEntry, NewEntry, Verified};
 use crate::disk::{Disk, Machine, replace};
 use crate::{Caller, Clock, Digest, Scope};
 
+mod bootstrap;
+mod error;
 mod secret;
+mod user;
 
+use bootstrap::Bootstrap;
+pub use error::{AccessError, NotGood};
 pub use secret::Secret;
 
-/// What is kept, and the token that makes the first one, in the state directory.
+/// What is kept, in the state directory.
 const FILE: &str = "access.json";
-const BOOTSTRAP_FILE: &str = "bootstrap-token";
 
 /// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -31,8 +36,8 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// The most tokens: each is looked at whenever somebody comes in.
 const TOKENS_MAX: usize = 1000;
 
-/// How long the first token can be made.
-const BOOTSTRAP_LIFETIME: Duration = Duration::from_mins(30);
+/// The most users.
+const USERS_MAX: usize = 1000;
 
 /// How long a token is good when nobody says.
 const LIFETIME_DEFAULT: Duration = Duration::from_hours(24 * 90);
@@ -81,90 +86,42 @@ pub struct TokenRequest {
 /// What the API tells of it.
 impl From<Token> for api::Token {
     fn from(token: Token) -> Self {
+        let Token {
+            name,
+            user,
+            role,
+            scope,
+            made_at,
+            expires_at,
+            last_used_at,
+        } = token;
         Self {
-            name: token.name,
-            role: token.role,
-            made_at: token.made_at,
-            expires_at: Some(token.expires_at),
+            name,
+            user,
+            role,
+            scope,
+            made_at,
+            expires_at: Some(expires_at),
+            last_used_at,
         }
     }
 }
 
-/// A token of the API belongs to nobody else and has no narrower scope.
 impl From<api::TokenRequest> for TokenRequest {
     fn from(request: api::TokenRequest) -> Self {
+        let api::TokenRequest {
+            name,
+            user,
+            role,
+            scope,
+            lifetime,
+        } = request;
         Self {
-            name: request.name,
-            user: None,
-            role: request.role,
-            scope: Scope::default(),
-            lifetime: request.lifetime,
-        }
-    }
-}
-
-/// Why access was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// There is a token with this name.
-    #[error("there is a token `{0}` already")]
-    Taken(Name),
-    /// There is no token with this name.
-    #[error("there is no token `{0}`")]
-    Unknown(Name),
-    /// There are too many.
-    #[error("there are {TOKENS_MAX} tokens, which is the most")]
-    TooMany,
-    /// Its scope names what no document has.
-    #[error("`{0}` is no kind of object")]
-    Noun(String),
-    /// The token that makes the first one is not this, was used, or is too old.
-    #[error("this token cannot make the first one")]
-    Bootstrap,
-    /// There is no randomness.
-    #[error("the system gives no random bytes")]
-    Random(#[source] io::Error),
-    /// It could not be stored or read.
-    #[error("`{}` cannot be used", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The audit.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-}
-
-impl AccessError {
-    /// What to do.
-    pub fn help(&self) -> String {
-        match self {
-            Self::Taken(_) => "choose another name, or revoke it first".to_owned(),
-            Self::Unknown(_) => "`lbctl token list` shows them".to_owned(),
-            Self::TooMany => "revoke some that nobody uses".to_owned(),
-            Self::Noun(_) => {
-                let nouns = lb_model::schema::nouns().iter().map(|noun| noun.singular);
-                format!("use {}", nouns.collect::<Vec<_>>().join(", "))
-            }
-            Self::Bootstrap => {
-                "one is in `bootstrap-token` in the state directory after a start without tokens, \
-                 for 30 minutes and one use"
-                    .to_owned()
-            }
-            Self::Random(_) => "see what the kernel says: dmesg".to_owned(),
-            Self::File { path, source } if source.kind() == io::ErrorKind::InvalidData => format!(
-                "put it back from a backup, or begin without tokens: mv {0} {0}.damaged",
-                path.display()
-            ),
-            Self::File { path, .. } => {
-                format!(
-                    "see who may write it and whether there is room: ls -l {0}; df -h {0}",
-                    path.display()
-                )
-            }
-            Self::Audit(error) => error.help(),
+            name,
+            user,
+            role,
+            scope,
+            lifetime,
         }
     }
 }
@@ -182,6 +139,8 @@ pub struct Access {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    users: Vec<User>,
     tokens: Vec<KeptToken>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bootstrap: Option<Bootstrap>,
@@ -192,13 +151,6 @@ struct Kept {
 struct KeptToken {
     token: Token,
     sha256: Digest,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Bootstrap {
-    sha256: Digest,
-    expires_at: Timestamp,
 }
 
 impl Access {
@@ -229,28 +181,29 @@ impl Access {
         Ok(access)
     }
 
-    /// Whose token this is, if it is good. Every token is compared, each in constant time.
-    pub fn identify(&self, text: &str) -> Option<Caller> {
-        let sha256 = secret::digest(text)?;
+    /// Whose token this is. Every token is compared, each in constant time.
+    pub fn identify(&self, text: &str) -> Result<Caller, NotGood> {
+        let sha256 = secret::digest(text).ok_or(NotGood::Unknown)?;
         let now = (self.clock)();
         let mut kept = self.lock();
         let mut found = None;
-        for token in &mut kept.tokens {
+        for (at, token) in kept.tokens.iter().enumerate() {
             if token.sha256 == sha256 {
-                found = Some(&mut token.token);
+                found = Some(at);
             }
         }
-        let token = found.filter(|token| token.expires_at > now)?;
-        token.last_used_at = Some(now);
-        let name = match &token.user {
-            Some(user) => format!("{user}/{}", token.name),
-            None => token.name.to_string(),
-        };
-        Some(Caller {
-            name,
-            role: token.role,
-            scope: token.scope.clone(),
-        })
+        let at = found.ok_or(NotGood::Unknown)?;
+        let mut caller = kept.tokens[at].token.caller(now)?;
+        if let Some(name) = &kept.tokens[at].token.user {
+            let user = kept.user(name).ok_or(NotGood::Unknown)?;
+            if user.disabled {
+                return Err(NotGood::Disabled(name.clone()));
+            }
+            caller.role = caller.role.min(user.role);
+            caller.scope = caller.scope.and(&user.scope);
+        }
+        kept.tokens[at].token.last_used_at = Some(now);
+        Ok(caller)
     }
 
     /// Every token, also those that have expired.
@@ -265,69 +218,37 @@ impl Access {
         request: &TokenRequest,
         author: &str,
     ) -> Result<(Token, Secret), AccessError> {
-        let mut kept = self.lock();
-        let mut next = kept.clone();
-        let made = self.add(&mut next, request)?;
-        self.store(&next)?;
-        *kept = next;
-        drop(kept);
-        self.note(author, "token_create", &made.0);
+        let made = self.change(|next| {
+            // Whoever can make one needs no way to make the first.
+            next.bootstrap = None;
+            self.add(next, request)
+        })?;
+        self.remove_bootstrap_file();
+        self.note(author, "token_create", made.0.told());
         Ok(made)
     }
 
     /// Ends a token at once.
     pub fn revoke(&self, name: &Name, author: &str) -> Result<Token, AccessError> {
-        let mut kept = self.lock();
-        let mut next = kept.clone();
-        let at = next.tokens.iter().position(|kept| kept.token.name == *name);
-        let at = at.ok_or_else(|| AccessError::Unknown(name.clone()))?;
-        let KeptToken { token, .. } = next.tokens.remove(at);
-        self.store(&next)?;
-        *kept = next;
-        drop(kept);
-        self.note(author, "token_revoke", &token);
+        let token = self.change(|next| {
+            let at = next.tokens.iter().position(|kept| kept.token.name == *name);
+            let at = at.ok_or_else(|| AccessError::Unknown(name.clone()))?;
+            Ok(next.tokens.remove(at).token)
+        })?;
+        self.note(author, "token_revoke", token.told());
         Ok(token)
-    }
-
-    /// Makes the first token, which may do everything, with the one that was put into the state
-    /// directory. That one dies with it.
-    pub fn redeem(&self, bootstrap: &str, name: &Name) -> Result<(Token, Secret), AccessError> {
-        let mut kept = self.lock();
-        let now = (self.clock)();
-        let good = |bootstrap: &Bootstrap, sha256| {
-            let is_it = bootstrap.sha256 == sha256;
-            is_it && bootstrap.expires_at > now
-        };
-        let sha256 = secret::digest(bootstrap);
-        let fits = kept.bootstrap.as_ref().zip(sha256);
-        if !fits.is_some_and(|(bootstrap, sha256)| good(bootstrap, sha256)) {
-            let refused = AccessError::Bootstrap;
-            self.audit
-                .add_refusal("nobody", "bootstrap", &refused.to_string());
-            return Err(refused);
-        }
-        let mut next = kept.clone();
-        next.bootstrap = None;
-        let request = TokenRequest {
-            name: name.clone(),
-            user: None,
-            role: Role::Administer,
-            scope: Scope::default(),
-            lifetime: None,
-        };
-        let made = self.add(&mut next, &request)?;
-        self.store(&next)?;
-        *kept = next;
-        drop(kept);
-        self.remove_bootstrap_file();
-        self.note("bootstrap", "token_create", &made.0);
-        Ok(made)
     }
 
     /// Notes that somebody was refused.
     pub fn note_refusal(&self, caller: &Caller, what: &str, reason: &str) {
         let detail = format!("{what}: {reason}");
         self.audit.add_refusal(&caller.name, "request", &detail);
+    }
+
+    /// Notes that somebody over the network sent a token that is not good.
+    pub(crate) fn note_stranger(&self, address: IpAddr, reason: &str) {
+        let author = format!("address {address}");
+        self.audit.add_refusal(&author, "token", reason);
     }
 
     /// The newest entries of the audit, the newest first.
@@ -359,9 +280,8 @@ impl Access {
         if next.tokens.len() >= TOKENS_MAX {
             return Err(AccessError::TooMany);
         }
-        if let Some(noun) = scope.unknown_nouns().next() {
-            return Err(AccessError::Noun(noun.to_owned()));
-        }
+        user::known(&scope)?;
+        next.check_user(user.as_ref(), role)?;
         let secret = Secret::random().map_err(AccessError::Random)?;
         let made_at = (self.clock)();
         let lifetime = lifetime.map_or(LIFETIME_DEFAULT, Period::duration);
@@ -381,45 +301,6 @@ impl Access {
         Ok((token, secret))
     }
 
-    fn renew_bootstrap(&self) -> Result<(), AccessError> {
-        let mut kept = self.lock();
-        let now = (self.clock)();
-        let is_good = kept
-            .bootstrap
-            .as_ref()
-            .is_some_and(|found| found.expires_at > now);
-        if is_good {
-            return Ok(());
-        }
-        self.remove_bootstrap_file();
-        let had_one = kept.bootstrap.take().is_some();
-        if kept.tokens.is_empty() {
-            let secret = Secret::random().map_err(AccessError::Random)?;
-            kept.bootstrap = Some(Bootstrap {
-                sha256: secret.digest(),
-                expires_at: after(now, BOOTSTRAP_LIFETIME),
-            });
-            self.store(&kept)?;
-            let path = self.state_dir.join(BOOTSTRAP_FILE);
-            let text = format!("{}\n", secret.expose());
-            let written = replace(&*self.disk, &path, text.as_bytes());
-            return written.map_err(|source| AccessError::File { path, source });
-        }
-        if had_one { self.store(&kept) } else { Ok(()) }
-    }
-
-    fn remove_bootstrap_file(&self) {
-        let path = self.state_dir.join(BOOTSTRAP_FILE);
-        match self.disk.remove(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let path = path.display();
-                tracing::warn!(%path, %error, "a token that is no longer good cannot be taken away");
-            }
-        }
-    }
-
     fn store(&self, kept: &Kept) -> Result<(), AccessError> {
         let path = self.state_dir.join(FILE);
         // Keys are texts, so that nothing can fail.
@@ -428,11 +309,7 @@ impl Access {
         stored.map_err(|source| AccessError::File { path, source })
     }
 
-    fn note(&self, author: &str, action: &'static str, token: &Token) {
-        let detail = format!(
-            "{} ({}), until {}",
-            token.name, token.role, token.expires_at
-        );
+    fn note(&self, author: &str, action: &'static str, detail: String) {
         self.audit.add(&[NewEntry {
             author: author.to_owned(),
             action,
@@ -441,8 +318,56 @@ impl Access {
         }]);
     }
 
+    /// Makes a change: all of it is stored, or nothing is changed.
+    fn change<T>(
+        &self,
+        alter: impl FnOnce(&mut Kept) -> Result<T, AccessError>,
+    ) -> Result<T, AccessError> {
+        let mut kept = self.lock();
+        let mut next = kept.clone();
+        let made = alter(&mut next)?;
+        self.store(&next)?;
+        *kept = next;
+        Ok(made)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Token {
+    /// Who bears it, if it is not too old.
+    fn caller(&self, now: Timestamp) -> Result<Caller, NotGood> {
+        if self.expires_at <= now {
+            return Err(NotGood::Expired {
+                name: self.name.clone(),
+                at: self.expires_at,
+            });
+        }
+        let name = match &self.user {
+            Some(user) => format!("{user}/{}", self.name),
+            None => self.name.to_string(),
+        };
+        Ok(Caller {
+            name,
+            role: self.role,
+            scope: self.scope.clone(),
+        })
+    }
+
+    /// It in a line of the audit.
+    fn told(&self) -> String {
+        let Self {
+            name,
+            user,
+            role,
+            expires_at,
+            ..
+        } = self;
+        let user = user.as_ref().map(|user| format!(" of {user}"));
+        let user = user.unwrap_or_default();
+        format!("{name}{user} ({role}), until {expires_at}")
     }
 }
 

@@ -14,29 +14,35 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lb_model::api::{ExplainRequest, UpgradeState};
+use lb_model::api::{AdminStatus, ExplainRequest, UpgradeState};
 use lb_model::status::Status;
 use lb_model::{ValidConfig, nearest};
 use serde_json::Value;
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
+use tokio::sync::watch;
 
 use self::serve::Service;
 use self::stop::Stop;
 use crate::{Access, Controller, Engine};
 
 mod answer;
+mod attempts;
 mod caller;
+mod certificate;
 mod connection;
 mod event;
 mod handle;
 mod openapi;
+mod remote;
 mod request;
 mod route;
 mod serve;
 mod stop;
 
+pub use certificate::CertificateError;
 pub use openapi::openapi;
+pub use remote::{Place, Remote, Socket};
 
 /// The name of the socket in the state directory.
 pub const SOCKET: &str = "admin.sock";
@@ -60,6 +66,9 @@ pub trait Observable: Send + Sync + 'static {
     /// # Errors
     /// Why that cannot be said.
     fn explain(&self, config: &ValidConfig, request: &ExplainRequest) -> Result<Value, String>;
+
+    /// Where the API is served over the network, if anywhere.
+    fn admin(&self) -> Option<AdminStatus>;
 
     /// How far an upgrade is.
     fn upgrade_state(&self) -> UpgradeState;
@@ -125,10 +134,11 @@ impl ApiStartError {
 impl Api {
     /// Serves the API on `admin.sock` in the state directory, or on the socket that somebody else
     /// has bound there. The directory is ours: a socket that is there was left by a balancer that
-    /// ended.
+    /// ended. Over the network it is served wherever `places` says.
     pub fn start<E: Engine + Observable>(
         state_dir: &Path,
         lent: Option<StdUnixListener>,
+        places: watch::Receiver<Place>,
         controller: Arc<Controller<E>>,
         access: Arc<Access>,
     ) -> Result<Self, ApiStartError> {
@@ -158,7 +168,11 @@ impl Api {
             .name("admin".to_owned())
             .spawn(move || {
                 crate::background::step_back();
-                runtime.block_on(connection::serve_unix(listener, service, stopping));
+                runtime.block_on(async {
+                    let network = remote::follow(places, Arc::clone(&service), stopping.clone());
+                    let socket = connection::serve_unix(listener, service, stopping);
+                    tokio::join!(network, socket);
+                });
                 // What was begun is finished before the state goes to somebody else.
                 runtime.shutdown_timeout(STOP_WITHIN);
             })

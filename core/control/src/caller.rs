@@ -1,14 +1,9 @@
 //! Who wants something, and what they may change.
 
-use std::collections::BTreeSet;
-
-use lb_model::api::Role;
+use lb_model::api::{Role, Scope};
 use lb_model::edit::ObjectPath;
 use lb_model::plan::{Action, Change, Plan};
 use lb_model::problem::Step;
-use lb_model::schema::noun;
-use lb_model::value::Name;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Who wants something.
@@ -20,22 +15,6 @@ pub struct Caller {
     pub role: Role,
     /// Where.
     pub scope: Scope,
-}
-
-/// The objects that somebody may change. What is absent restricts nothing; as soon as virtual
-/// services or pools are named, only these and what is in them can be changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scope {
-    /// Only objects of these kinds, such as `server`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nouns: Option<BTreeSet<String>>,
-    /// Only these virtual services and what they hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub virtual_services: Option<BTreeSet<Name>>,
-    /// Only these pools and what they hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pools: Option<BTreeSet<Name>>,
 }
 
 /// Somebody may not change an object.
@@ -91,7 +70,7 @@ impl Caller {
                     place: place(),
                 });
             }
-            if !self.scope.covers_change(change) {
+            if !covers_change(&self.scope, change) {
                 let place = place();
                 return Err(ScopeError::Scope { caller, place });
             }
@@ -117,66 +96,27 @@ fn object_of(change: &Change) -> Option<ObjectPath> {
     steps.collect::<Vec<_>>().join("/").parse().ok()
 }
 
-impl Scope {
-    /// Whether the object is in it.
-    pub fn covers(&self, object: &ObjectPath) -> bool {
-        let Self {
-            nouns: _,
-            virtual_services,
-            pools,
-        } = self;
-        let selects = virtual_services.is_some() || pools.is_some();
-        let mut top = object.clone();
-        while let Some(holder) = top.holder() {
-            top = holder;
-        }
-        let selected = match top.noun().singular {
-            "virtual_service" => virtual_services,
-            "pool" => pools,
-            // What is neither cannot be selected.
-            _ => &None,
-        };
-        let in_selection = match (selected, top.names().first()) {
-            (Some(names), Some(name)) => names.contains(name),
-            (_, _) => !selects,
-        };
-        in_selection && self.has_noun(object.noun().singular)
-    }
-
-    fn has_noun(&self, singular: &str) -> bool {
-        self.nouns
-            .as_ref()
-            .is_none_or(|nouns| nouns.contains(singular))
-    }
-
-    /// What belongs to no object is only for those whom nothing restricts.
-    fn covers_change(&self, change: &Change) -> bool {
-        let Some(object) = object_of(change) else {
-            return *self == Self::default();
-        };
-        let values = [&change.before, &change.after];
-        let whole = matches!(change.action, Action::Add | Action::Remove);
-        let holds = |noun: &str| {
-            let mut values = values.iter().filter_map(|value| value.as_ref()?.get(noun));
-            values.any(|held| match held {
-                Value::Object(objects) => !objects.is_empty(),
-                Value::Array(objects) => !objects.is_empty(),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-            })
-        };
-        // Whoever may only change pools must not bring servers in with one.
-        let mut held = object
-            .noun()
-            .held()
-            .filter(|noun| whole && holds(noun.plural));
-        self.covers(&object) && held.all(|noun| self.has_noun(noun.singular))
-    }
-
-    /// The kinds of object in it that no document has.
-    pub fn unknown_nouns(&self) -> impl Iterator<Item = &str> {
-        let nouns = self.nouns.iter().flatten().map(String::as_str);
-        nouns.filter(|singular| noun(singular).is_none_or(|noun| noun.singular != *singular))
-    }
+/// What belongs to no object is only for those whom nothing restricts.
+fn covers_change(scope: &Scope, change: &Change) -> bool {
+    let Some(object) = object_of(change) else {
+        return scope.is_everything();
+    };
+    let values = [&change.before, &change.after];
+    let whole = matches!(change.action, Action::Add | Action::Remove);
+    let holds = |noun: &str| {
+        let mut values = values.iter().filter_map(|value| value.as_ref()?.get(noun));
+        values.any(|held| match held {
+            Value::Object(objects) => !objects.is_empty(),
+            Value::Array(objects) => !objects.is_empty(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        })
+    };
+    // Whoever may only change pools must not bring servers in with one.
+    let mut held = object
+        .noun()
+        .held()
+        .filter(|noun| whole && holds(noun.plural));
+    scope.covers(&object) && held.all(|noun| scope.has_noun(noun.singular))
 }
 
 #[cfg(test)]

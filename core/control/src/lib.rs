@@ -8,6 +8,7 @@ mod access;
 pub mod api;
 mod audit;
 mod background;
+mod backup;
 mod caller;
 mod clock;
 mod controller;
@@ -20,9 +21,9 @@ mod proposal;
 mod record;
 mod store;
 
-pub use access::{Access, AccessError, Secret, Token, TokenRequest};
+pub use access::{Access, AccessError, NotGood, Secret, Token, TokenRequest};
 pub use audit::{Audit, AuditEntry, AuditError, Verified};
-pub use caller::{Caller, Scope, ScopeError};
+pub use caller::{Caller, ScopeError};
 pub use clock::{Clock, now};
 pub use controller::{
     CONFIRM_MAX, Controller, Current, Options, StartError, Starting, file_digest, has_history,
@@ -31,6 +32,7 @@ pub use digest::{Digest, DigestError};
 pub use engine::{Engine, EngineError, ServerHealth};
 pub use etag::{Etag, EtagError};
 pub use event::Subscription;
+pub use lb_model::api::Scope;
 pub use proposal::{Applied, Change, Planned, Proposal, Refused};
 pub use record::RevisionRecord;
 pub use store::{Damage, Retention, StoreError};

@@ -105,7 +105,14 @@ impl Opened {
                 path: socket,
                 source,
             })?;
-        let api = Api::start(&path, lent, Arc::clone(&controller), Arc::clone(&access))?;
+        let places = running.admin_places();
+        let api = Api::start(
+            &path,
+            lent,
+            places,
+            Arc::clone(&controller),
+            Arc::clone(&access),
+        )?;
         Ok(Control {
             controller,
             access,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_control::api::ApiStartError;
+use lb_control::api::{ApiStartError, CertificateError};
 use lb_control::{AccessError, AuditError, Digest};
 use lb_model::ValidConfig;
 use lb_model::api::UpgradeState;
@@ -122,6 +122,17 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The address of the admin API.
+    #[error("the admin API cannot be served on {address}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The certificate of the admin API.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The data plane.
     #[error(transparent)]
     Proxy(#[from] lb_proxy::StartError),
@@ -149,7 +160,10 @@ impl StartError {
             Self::Descriptors(error) => Some(error.help()),
             Self::StateDir(error) => Some(error.help()),
             Self::AccessLog(error) => Some(error.help()),
-            Self::Metrics { address, source } => bind_help(*address, source.kind()),
+            Self::Metrics { address, source } | Self::Admin { address, source } => {
+                bind_help(*address, source.kind())
+            }
+            Self::Certificate(error) => Some(error.help()),
             Self::Proxy(lb_proxy::StartError::Bind(error)) => {
                 bind_help(error.address, error.source.kind())
             }
@@ -467,11 +481,11 @@ mod tests {
     use lb_proxy::OwnSockets;
 
     use super::StartError;
-    use crate::sockets::Sockets;
+    use crate::sockets::{Purpose, Sockets};
 
     fn listen(address: SocketAddr) -> StartError {
         let sockets = Arc::new(Sockets::Own(OwnSockets::default()));
-        let source = sockets.listen_metrics(address).err().unwrap();
+        let source = sockets.listen_for(Purpose::Metrics, address).err().unwrap();
         StartError::Metrics { address, source }
     }
 

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lb_control::api::{NoSupervisor, Observable};
+use lb_control::api::{NoSupervisor, Observable, Place as AdminPlace, Remote, Socket};
 use lb_control::{Engine, EngineError, ServerHealth};
 use lb_model::ValidConfig;
-use lb_model::api::{ExplainRequest, UpgradeState};
+use lb_model::api::{AdminStatus, ExplainRequest, UpgradeState};
 use lb_model::config::{AccessLog, Config, Telemetry};
 use lb_model::status::{Condition, Status};
 use lb_model::value::Name;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 use crate::access_log::LogWriter;
 use crate::daemon::StartError;
 use crate::metrics::{Observed, Place};
-use crate::sockets::Sockets;
+use crate::sockets::{Purpose, Sockets};
 use crate::{Options, descriptors, process};
 
 /// Everything that serves.
@@ -30,6 +31,8 @@ pub(crate) struct Running {
     sockets: Arc<Sockets>,
     log: Mutex<LogPlace>,
     metrics: watch::Sender<Place>,
+    admin: watch::Sender<AdminPlace>,
+    state_dir: PathBuf,
     draining: AtomicBool,
     served: Mutex<Arc<ValidConfig>>,
     upgrade: Mutex<UpgradeState>,
@@ -41,6 +44,7 @@ pub(crate) struct Prepared {
     proxy: lb_proxy::Prepared,
     /// What changes of them; none stays as it is.
     metrics: Option<Place>,
+    admin: Option<AdminPlace>,
     log: Option<LogPlace>,
 }
 
@@ -62,6 +66,7 @@ impl Running {
         let document = config.config();
         let connections_max = descriptors::raise(document.limits.connections_max)?;
         let metrics = open_metrics(&sockets, document)?;
+        let admin = open_admin(&sockets, document, &options.state_dir, None)?;
         let log = open_log(document)?;
         let proxy = Proxy::start(
             config,
@@ -78,6 +83,8 @@ impl Running {
             sockets,
             log: Mutex::new(log),
             metrics: watch::Sender::new(metrics),
+            admin: watch::Sender::new(admin),
+            state_dir: options.state_dir.clone(),
             draining: AtomicBool::new(false),
             served: Mutex::new(Arc::clone(config)),
             upgrade: Mutex::new(UpgradeState::Idle),
@@ -98,6 +105,11 @@ impl Running {
     /// Where metrics are served from now on.
     pub(crate) fn metrics_places(&self) -> watch::Receiver<Place> {
         self.metrics.subscribe()
+    }
+
+    /// Where the admin API is served over the network from now on.
+    pub(crate) fn admin_places(&self) -> watch::Receiver<AdminPlace> {
+        self.admin.subscribe()
     }
 
     /// Opens the access log again, after rotation.
@@ -162,6 +174,14 @@ impl Running {
         let metrics = moves
             .then(|| open_metrics(&self.sockets, after))
             .transpose()?;
+        let turns = before.admin != after.admin;
+        let admin = turns.then(|| {
+            // On the same address its socket stays.
+            let stays = before.admin.address == after.admin.address;
+            let present = self.admin.borrow().clone().filter(|_| stays);
+            open_admin(&self.sockets, after, &self.state_dir, present)
+        });
+        let admin = admin.transpose()?;
         let output = |log: &Option<AccessLog>| log.as_ref().map(|log| log.output.clone());
         let turns = output(access_log) != output(&after.telemetry.access_log);
         let log = turns.then(|| open_log(after)).transpose()?;
@@ -177,6 +197,7 @@ impl Running {
             config: Arc::clone(config),
             proxy,
             metrics,
+            admin,
             log,
         })
     }
@@ -197,12 +218,16 @@ impl Engine for Live {
             config,
             proxy,
             metrics,
+            admin,
             log,
         } = prepared;
         let running = &self.0;
         running.proxy.commit(proxy);
         if let Some(place) = metrics {
             running.metrics.send_replace(place);
+        }
+        if let Some(place) = admin {
+            running.admin.send_replace(place);
         }
         if let Some(log) = log {
             let old = std::mem::replace(&mut *locked(&running.log), log);
@@ -244,6 +269,10 @@ impl Observable for Live {
         };
         let explained = lb_proxy::explain(config, &request).map_err(|error| error.to_string())?;
         serde_json::to_value(explained).map_err(|error| error.to_string())
+    }
+
+    fn admin(&self) -> Option<AdminStatus> {
+        self.0.admin.borrow().as_ref()?.status()
     }
 
     fn upgrade_state(&self) -> UpgradeState {
@@ -288,9 +317,29 @@ fn open_metrics(sockets: &Arc<Sockets>, document: &Config) -> Result<Place, Star
         return Ok(None);
     };
     let address = address.socket_addr();
-    let place = sockets.listen_metrics(address);
+    let place = sockets.listen_for(Purpose::Metrics, address);
     let place = place.map_err(|source| StartError::Metrics { address, source })?;
     Ok(Some(Arc::new(place)))
+}
+
+fn open_admin(
+    sockets: &Arc<Sockets>,
+    document: &Config,
+    state_dir: &Path,
+    present: AdminPlace,
+) -> Result<AdminPlace, StartError> {
+    let Some(address) = document.admin.address else {
+        return Ok(None);
+    };
+    let socket: Arc<dyn Socket> = if let Some(present) = present {
+        Arc::clone(present.socket())
+    } else {
+        let address = address.socket_addr();
+        let socket = sockets.listen_for(Purpose::Admin, address);
+        Arc::new(socket.map_err(|source| StartError::Admin { address, source })?)
+    };
+    let remote = Remote::open(&document.admin, state_dir, socket)?;
+    Ok(Some(Arc::new(remote)))
 }
 
 fn open_log(document: &Config) -> Result<LogPlace, StartError> {

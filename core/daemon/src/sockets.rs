@@ -13,8 +13,25 @@ use lb_model::value::Name;
 use lb_proxy::OwnSockets;
 use lb_supervisor::Link;
 
-/// What the supervisor calls the socket for metrics.
-const METRICS: &str = "metrics";
+/// What a socket is for, besides virtual services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Metrics.
+    Metrics,
+    /// The admin API over the network.
+    Admin,
+}
+
+impl Purpose {
+    /// What the supervisor calls it.
+    fn text(self) -> String {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Admin => "admin",
+        }
+        .to_owned()
+    }
+}
 
 /// How long a former socket at the same address is waited for: it is closed by who accepts on it.
 const CLOSING_MAX: Duration = Duration::from_millis(100);
@@ -102,11 +119,15 @@ impl lb_proxy::Sockets for Sockets {
 }
 
 impl Sockets {
-    /// A socket for metrics.
-    pub(crate) fn listen_metrics(self: &Arc<Self>, address: SocketAddr) -> io::Result<Listening> {
+    /// A socket for this.
+    pub(crate) fn listen_for(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        address: SocketAddr,
+    ) -> io::Result<Listening> {
         let until = Instant::now() + CLOSING_MAX;
         loop {
-            match self.try_listen_metrics(address) {
+            match self.try_listen(purpose, address) {
                 Err(error)
                     if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until =>
                 {
@@ -115,6 +136,7 @@ impl Sockets {
                 listener => {
                     return Ok(Listening {
                         listener: listener?,
+                        purpose,
                         address,
                         sockets: Arc::clone(self),
                     });
@@ -123,7 +145,7 @@ impl Sockets {
         }
     }
 
-    fn try_listen_metrics(&self, address: SocketAddr) -> io::Result<TcpListener> {
+    fn try_listen(&self, purpose: Purpose, address: SocketAddr) -> io::Result<TcpListener> {
         match self {
             Self::Own(_) => {
                 let listener = TcpListener::bind(address)?;
@@ -131,7 +153,7 @@ impl Sockets {
                 Ok(listener)
             }
             Self::Lent(lent) => {
-                let sockets = lent.listen(METRICS.to_owned(), address, 1)?;
+                let sockets = lent.listen(purpose.text(), address, 1)?;
                 let socket = sockets.into_iter().next();
                 Ok(socket.ok_or(io::ErrorKind::NotConnected)?)
             }
@@ -155,9 +177,10 @@ impl Sockets {
     }
 }
 
-/// A socket for metrics, given back when this is dropped.
+/// A socket, given back when this is dropped.
 pub(crate) struct Listening {
     listener: TcpListener,
+    purpose: Purpose,
     /// What was asked for.
     address: SocketAddr,
     sockets: Arc<Sockets>,
@@ -170,10 +193,16 @@ impl Listening {
     }
 }
 
+impl lb_control::api::Socket for Listening {
+    fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+}
+
 impl Drop for Listening {
     fn drop(&mut self) {
         if let Sockets::Lent(lent) = &*self.sockets {
-            lent.release(METRICS.to_owned(), self.address);
+            lent.release(self.purpose.text(), self.address);
         }
     }
 }

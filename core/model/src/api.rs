@@ -9,11 +9,15 @@ mod component;
 mod error;
 mod event;
 mod revision;
+mod scope;
 mod status;
 mod timestamp;
 mod upgrade;
 
-pub use access::{Caller, NewToken, Role, Token, TokenRequest, Tokens};
+pub use access::{
+    BootstrapRequest, Caller, NewToken, Role, Token, TokenRequest, Tokens, User, UserChange,
+    UserRequest, Users,
+};
 pub use change::{
     ApplyAnswer, ApplyRequest, ConfirmRequest, PlanAnswer, PlanRequest, RollbackRequest, Wanted,
 };
@@ -21,6 +25,7 @@ pub use component::components;
 pub use error::{ApiError, ErrorAnswer, ErrorCode};
 pub use event::{Event, EventKind};
 pub use revision::{Revision, RevisionAnswer, Revisions, Source};
-pub use status::{ExplainRequest, StatusAnswer};
+pub use scope::Scope;
+pub use status::{AdminStatus, ExplainRequest, StatusAnswer};
 pub use timestamp::Timestamp;
 pub use upgrade::{UpgradeAnswer, UpgradeState};

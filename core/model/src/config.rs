@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::value::Name;
 
+pub mod admin;
 pub mod balance;
 pub mod health_check;
 pub mod limits;
@@ -20,6 +21,7 @@ pub mod rule;
 pub mod telemetry;
 pub mod virtual_service;
 
+pub use admin::{Admin, AdminCertificate};
 pub use balance::Balance;
 pub use health_check::{HealthCheck, HttpProbe, Probe, TcpProbe};
 pub use limits::Limits;
@@ -48,4 +50,6 @@ pub struct Config {
     pub limits: Limits,
     /// Metrics and access log.
     pub telemetry: Telemetry,
+    /// The admin API over the network.
+    pub admin: Admin,
 }

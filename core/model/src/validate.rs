@@ -43,13 +43,15 @@ impl ValidConfig {
 }
 
 /// Every check of a document as a whole.
-const CHECKS: [fn(&Config, &mut Found); 21] = [
+const CHECKS: [fn(&Config, &mut Found); 23] = [
     reference::unknown_pools,
     reference::sorry_pool_is_pool,
     reference::unused_pools,
     machine::addresses_taken,
     machine::metrics_exposed,
     machine::log_file_name,
+    machine::admin_certificate,
+    machine::certificate_unused,
     service::nowhere_to_go,
     service::service_disabled,
     service::close_false,

@@ -11,12 +11,14 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 mod address;
+mod fingerprint;
 mod http;
 mod number;
 mod period;
 mod status;
 
 pub use address::{Cidr, ListenAddress, ServerAddress};
+pub use fingerprint::Fingerprint;
 pub use http::{
     HeaderName, HeaderText, HostPattern, LocationPart, LocationTemplate, Method, Pattern, UrlPath,
 };

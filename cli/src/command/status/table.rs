@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use lb_model::api::{StatusAnswer, Timestamp};
+use lb_model::api::{AdminStatus, StatusAnswer, Timestamp};
 use lb_model::status::{
     Condition, Histogram, Responses, ServerStatus, Status, VirtualServiceStatus,
 };
@@ -64,6 +64,18 @@ fn title(now: &StatusAnswer, paint: Paint) -> String {
         "{title} by {author} ({source}) {age} ago; lbctl {}\n",
         now.version
     );
+    if let Some(admin) = &now.admin {
+        let AdminStatus {
+            address,
+            fingerprint,
+            self_signed: _,
+        } = admin;
+        writeln!(
+            text,
+            "administered at https://{address}, fingerprint {fingerprint}"
+        )
+        .expect("a String takes every write");
+    }
     if let Some(until) = revision.confirm_until {
         let warning = format!(
             "it is taken back at {until} unless: lbctl confirm {}",

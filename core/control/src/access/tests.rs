@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use lb_model::api::{UserChange, UserRequest};
 use tempfile::TempDir;
 
 use super::*;
@@ -26,6 +27,14 @@ fn request(name: &str, role: Role) -> TokenRequest {
     }
 }
 
+fn user(name: &str, role: Role) -> UserRequest {
+    UserRequest {
+        name: name.parse().unwrap(),
+        role,
+        scope: Scope::default(),
+    }
+}
+
 fn in_100_days() -> Timestamp {
     after(crate::now(), Duration::from_hours(2400))
 }
@@ -38,6 +47,9 @@ fn in_an_hour() -> Timestamp {
 fn a_token_opens_what_it_was_made_for_until_it_is_revoked_or_too_old() {
     let (folder, access) = new();
     let mut wanted = request("ci", Role::Configure);
+    access
+        .create_user(user("anna", Role::Configure), "root")
+        .unwrap();
     wanted.user = Some("anna".parse().unwrap());
     wanted.scope = serde_json::from_str(r#"{ "pools": ["web"] }"#).unwrap();
     let (token, secret) = access.create(&wanted, "root").unwrap();
@@ -54,15 +66,11 @@ fn a_token_opens_what_it_was_made_for_until_it_is_revoked_or_too_old() {
     drop(access);
 
     let access = open(folder.path(), crate::now).unwrap();
-    assert!(access.identify(text).is_some(), "it is good after a start");
+    assert!(access.identify(text).is_ok(), "it is good after a start");
     assert!(access.tokens()[0].last_used_at.is_some());
-    assert!(
-        open(folder.path(), in_100_days)
-            .unwrap()
-            .identify(text)
-            .is_none(),
-        "too old"
-    );
+    let later = open(folder.path(), in_100_days).unwrap();
+    let refused = later.identify(text).unwrap_err();
+    assert!(matches!(refused, NotGood::Expired { .. }), "{refused}");
     let mut other = text.to_owned();
     let digit = if other.pop() == Some('0') { '1' } else { '0' };
     other.push(digit);
@@ -73,10 +81,10 @@ fn a_token_opens_what_it_was_made_for_until_it_is_revoked_or_too_old() {
         &other,
         text.trim_start_matches("lbctl_"),
     ] {
-        assert!(access.identify(wrong).is_none(), "{wrong}");
+        assert!(access.identify(wrong).is_err(), "{wrong}");
     }
     access.revoke(&token.name, "root").unwrap();
-    assert!(access.identify(text).is_none());
+    assert!(access.identify(text).is_err());
     assert!(matches!(
         access.revoke(&token.name, "root"),
         Err(AccessError::Unknown(_))
@@ -87,7 +95,7 @@ fn a_token_opens_what_it_was_made_for_until_it_is_revoked_or_too_old() {
         .into_iter()
         .map(|e| e.action)
         .collect();
-    assert_eq!(actions, ["token_revoke", "token_create"]);
+    assert_eq!(actions, ["token_revoke", "token_create", "user_create"]);
 }
 
 #[test]
@@ -134,22 +142,22 @@ fn the_first_token_is_made_once_with_what_only_the_owner_of_the_directory_can_re
     let bootstrap = fs::read_to_string(&path).unwrap();
     let bootstrap = bootstrap.trim();
     assert!(
-        access.identify(bootstrap).is_none(),
+        access.identify(bootstrap).is_err(),
         "it opens nothing by itself"
     );
     let name: Name = "admin".parse().unwrap();
     let wrong = Secret::random().unwrap();
     assert!(matches!(
-        access.redeem(wrong.expose(), &name),
+        access.redeem(wrong.expose(), &name, "nobody"),
         Err(AccessError::Bootstrap)
     ));
-    let (token, secret) = access.redeem(bootstrap, &name).unwrap();
+    let (token, secret) = access.redeem(bootstrap, &name, "nobody").unwrap();
     assert_eq!(token.role, Role::Administer);
     assert!(!path.exists());
-    assert!(access.identify(secret.expose()).is_some());
+    assert!(access.identify(secret.expose()).is_ok());
     let again: Name = "admin2".parse().unwrap();
     assert!(matches!(
-        access.redeem(bootstrap, &again),
+        access.redeem(bootstrap, &again, "nobody"),
         Err(AccessError::Bootstrap)
     ));
     drop(access);
@@ -157,6 +165,78 @@ fn the_first_token_is_made_once_with_what_only_the_owner_of_the_directory_can_re
     assert!(!path.exists(), "somebody has a token");
     let entries = open(folder.path(), crate::now).unwrap().audit().unwrap();
     assert_eq!(entries.iter().filter(|entry| entry.refused).count(), 2);
+}
+
+#[test]
+fn nothing_makes_a_first_token_where_there_is_one_already() {
+    let (folder, access) = new();
+    let path = folder.path().join("bootstrap-token");
+    let bootstrap = fs::read_to_string(&path).unwrap();
+    access.create(&request("ci", Role::View), "root").unwrap();
+    assert!(!path.exists());
+    let name: Name = "admin".parse().unwrap();
+    let refused = access.redeem(bootstrap.trim(), &name, "nobody");
+    assert!(matches!(refused, Err(AccessError::Bootstrap)));
+}
+
+#[test]
+fn tokens_of_a_user_never_do_more_than_the_user_may_now() {
+    let (folder, access) = new();
+    let anna: Name = "anna".parse().unwrap();
+    let mut wanted = request("laptop", Role::Configure);
+    wanted.user = Some(anna.clone());
+    let error = access.create(&wanted, "root").unwrap_err();
+    assert!(matches!(error, AccessError::UnknownUser(_)), "{error}");
+    access
+        .create_user(user("anna", Role::Operate), "root")
+        .unwrap();
+    let error = access.create(&wanted, "root").unwrap_err();
+    assert!(
+        error.help().contains("lbctl user set anna"),
+        "{}",
+        error.help()
+    );
+    let error = access.create_user(user("anna", Role::View), "root");
+    assert!(matches!(error, Err(AccessError::UserTaken(_))));
+
+    let role = |role| UserChange {
+        role: Some(role),
+        ..UserChange::default()
+    };
+    access
+        .change_user(&anna, role(Role::Configure), "root")
+        .unwrap();
+    wanted.scope = serde_json::from_str(r#"{ "pools": ["web", "api"] }"#).unwrap();
+    let (_, secret) = access.create(&wanted, "root").unwrap();
+    let limited = UserChange {
+        role: Some(Role::View),
+        scope: Some(serde_json::from_str(r#"{ "pools": ["web"] }"#).unwrap()),
+        disabled: None,
+    };
+    access.change_user(&anna, limited, "root").unwrap();
+    let caller = access.identify(secret.expose()).unwrap();
+    assert_eq!(caller.role, Role::View);
+    assert!(caller.scope.covers(&"pools/web".parse().unwrap()));
+    assert!(!caller.scope.covers(&"pools/api".parse().unwrap()));
+
+    let disabled = |disabled| UserChange {
+        disabled: Some(disabled),
+        ..UserChange::default()
+    };
+    access.change_user(&anna, disabled(true), "root").unwrap();
+    let refused = access.identify(secret.expose()).unwrap_err();
+    assert_eq!(refused, NotGood::Disabled(anna.clone()));
+    drop(access);
+    let access = open(folder.path(), crate::now).unwrap();
+    assert!(
+        access.identify(secret.expose()).is_err(),
+        "also after a start"
+    );
+    access.change_user(&anna, disabled(false), "root").unwrap();
+    assert!(access.identify(secret.expose()).is_ok());
+    access.delete_user(&anna, "root").unwrap();
+    assert!(access.identify(secret.expose()).is_err());
+    assert!(access.tokens().is_empty() && access.users().is_empty());
 }
 
 #[test]
@@ -171,7 +251,7 @@ fn what_makes_the_first_token_is_good_for_30_minutes_and_another_start_makes_ano
     assert_ne!(fs::read_to_string(&path).unwrap(), old);
     let name: Name = "admin".parse().unwrap();
     assert!(matches!(
-        access.redeem(old.trim(), &name),
+        access.redeem(old.trim(), &name, "nobody"),
         Err(AccessError::Bootstrap)
     ));
 }

@@ -95,6 +95,10 @@ pub(super) fn refused(error: ApiError) -> Answer {
         ErrorCode::Busy => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        ErrorCode::TooManyAttempts => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("6"));
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         // What is left of the body would be taken for the next request.
         ErrorCode::TooLarge | ErrorCode::Timeout => {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

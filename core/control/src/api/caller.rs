@@ -1,8 +1,10 @@
 //! Who asks: the user at the other end of a Unix socket, or the bearer of a token.
 
+use std::net::IpAddr;
+
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
-use lb_model::api::{ApiError, ErrorCode};
+use lb_model::api::{ApiError, ErrorCode, Role};
 
 use super::route::Route;
 use crate::Caller;
@@ -11,7 +13,32 @@ use crate::Caller;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
     /// The user, on a Unix socket.
-    pub(super) user: Option<u32>,
+    user: Option<u32>,
+    /// The address, over the network.
+    address: Option<IpAddr>,
+}
+
+impl Peer {
+    /// Somebody on this machine.
+    pub(super) const fn local(user: Option<u32>) -> Self {
+        Self {
+            user,
+            address: None,
+        }
+    }
+
+    /// Somebody at this address.
+    pub(super) const fn remote(address: IpAddr) -> Self {
+        Self {
+            user: None,
+            address: Some(address),
+        }
+    }
+
+    /// The address, over the network.
+    pub(super) const fn address(self) -> Option<IpAddr> {
+        self.address
+    }
 }
 
 /// The token of a request.
@@ -49,14 +76,25 @@ pub(super) fn without_token(peer: Peer) -> Result<Caller, ApiError> {
     match peer.user {
         Some(0) => Ok(Caller::administrator("root")),
         Some(user) if user == ours => Ok(Caller::administrator(format!("user {user}"))),
-        Some(_) | None => Err(ApiError::new(ErrorCode::Unauthorized, "a token is needed")
-            .help("send `Authorization: Bearer TOKEN`; `lbctl token create` makes one")),
+        Some(_) | None => Err(
+            ApiError::new(ErrorCode::Unauthorized, "a token is needed").help(
+                "send `Authorization: Bearer TOKEN`, with lbctl from `--token-file FILE` or \
+                 LBCTL_TOKEN; `lbctl token create` on the machine of the balancer makes one",
+            ),
+        ),
     }
 }
 
 /// The only place that says whether somebody may do something.
 pub(super) fn authorise(caller: &Caller, route: &Route) -> Result<(), ApiError> {
     if caller.role.may(route.role) {
+        // Who may decide about everybody else could give themselves what is out of their scope.
+        if route.role == Role::Administer && !caller.scope.is_everything() {
+            let name = &caller.name;
+            let message = format!("`{name}` may not do this, as it is limited to a scope");
+            return Err(ApiError::new(ErrorCode::Forbidden, message)
+                .help("use a token with the role `administer` and no scope"));
+        }
         return Ok(());
     }
     let (name, role, needed) = (&caller.name, caller.role, route.role);
@@ -86,13 +124,9 @@ mod tests {
     #[test]
     fn a_stranger_on_the_socket_may_do_nothing() {
         let stranger = rustix::process::geteuid().as_raw() + 1;
-        assert!(
-            without_token(Peer {
-                user: Some(stranger)
-            })
-            .is_err()
-        );
-        assert!(without_token(Peer { user: None }).is_err());
-        assert!(without_token(Peer { user: Some(0) }).is_ok());
+        assert!(without_token(Peer::local(Some(stranger))).is_err());
+        assert!(without_token(Peer::local(None)).is_err());
+        assert!(without_token(Peer::remote("127.0.0.1".parse().unwrap())).is_err());
+        assert!(without_token(Peer::local(Some(0))).is_ok());
     }
 }

@@ -31,13 +31,13 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long answers that are under way may take when the API stops.
-const STOP_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(3);
 
 /// The most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// How long to wait when the system refuses another connection, mostly for lack of open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves a Unix socket until the API stops, and every request that has begun then.
 pub(super) async fn serve_unix<E: Engine + Observable>(
@@ -90,12 +90,12 @@ async fn accept<E: Engine + Observable>(
 }
 
 fn peer(stream: &UnixStream) -> Peer {
-    Peer {
-        user: stream.peer_cred().ok().map(|credentials| credentials.uid()),
-    }
+    let user = stream.peer_cred().ok().map(|credentials| credentials.uid());
+    Peer::local(user)
 }
 
-async fn converse<E: Engine + Observable, S>(
+/// Answers the requests of one connection.
+pub(super) async fn converse<E: Engine + Observable, S>(
     stream: S,
     peer: Peer,
     service: Arc<Service<E>>,
@@ -122,7 +122,7 @@ async fn converse<E: Engine + Observable, S>(
         _ = connection.as_mut() => return,
         () = stopping.wait() => connection.as_mut().graceful_shutdown(),
     }
-    drop(connection.await);
+    drop(timeout(STOP_WITHIN, connection).await);
 }
 
 /// A stream whose other end must go on reading: one that stalls for too long is cut, so that it

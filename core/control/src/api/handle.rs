@@ -30,12 +30,16 @@ pub(super) fn handle<E: Engine + Observable>(
     match ask.route.operation {
         Operation::Apply => change::apply(controller, ask),
         Operation::Audit => access::audit(access),
+        Operation::Bootstrap => access::bootstrap(access, ask),
         Operation::Caller => Given::json(&Caller {
             name: ask.caller.name.clone(),
             role: ask.caller.role,
         }),
+        Operation::ChangeUser => access::change_user(access, ask),
         Operation::Confirm => change::confirm(controller, ask),
         Operation::CreateToken => access::create(access, ask),
+        Operation::CreateUser => access::create_user(access, ask),
+        Operation::DeleteUser => access::delete_user(access, ask),
         Operation::DeleteObject => change::delete(controller, ask),
         Operation::Explain => live::explain(controller, ask),
         Operation::ListObjects => config::list(controller, ask),
@@ -56,6 +60,7 @@ pub(super) fn handle<E: Engine + Observable>(
         Operation::Tokens => access::tokens(access),
         Operation::Upgrade => live::upgrade(controller),
         Operation::UpgradeState => live::upgrade_state(controller),
+        Operation::Users => access::users(access),
         // Answered before it comes here: a stream is not one answer.
         Operation::Events => Given::json(&()),
     }

@@ -39,7 +39,11 @@ fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
-        "servers": [{ "url": "http://localhost", "description": "admin.sock of the state directory" }],
+        "servers": [
+            { "url": "http://localhost", "description": "admin.sock of the state directory" },
+            { "url": "https://{address}", "description": "admin.address of the document",
+                "variables": { "address": { "default": "localhost:9443" } } },
+        ],
         "security": [{}, { "token": [] }],
         "paths": paths,
         "components": {
@@ -48,6 +52,12 @@ fn document() -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "On the Unix socket root and the user of the balancer need none.",
+                },
+                "bootstrap": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "What is in `bootstrap-token` in the state directory after a start \
+                        without tokens, for 30 minutes and one use.",
                 },
             },
             "responses": {
@@ -77,13 +87,18 @@ fn operation(route: &Route) -> Value {
         "operationId": route.id,
         "summary": route.summary,
         "tags": [tag(route)],
-        "x-role": route.role.as_str(),
         "parameters": parameters(route),
         "responses": {
             "200": { "description": "Done.", "content": gives(route) },
             "default": { "$ref": "#/components/responses/Error" },
         },
     });
+    if route.is_open {
+        // It takes no token of those that have a role.
+        operation["security"] = json!([{ "bootstrap": [] }]);
+    } else {
+        operation["x-role"] = json!(route.role.as_str());
+    }
     if has_tag(route) {
         operation["responses"]["200"]["headers"] = json!({
             "ETag": { "description": "Changes with the object.", "schema": { "type": "string" } },

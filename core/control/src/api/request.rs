@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::nearest_help;
 use super::route::{Route, Segments, Takes};
-use crate::Caller;
+use crate::{Caller, Secret};
 
 /// The most bytes of a body that holds a document. A document has at most 8 MiB.
 const DOCUMENT_BYTES_MAX: usize = 10 << 20;
@@ -36,6 +36,8 @@ pub(super) struct Ask {
     pub(super) segments: Segments,
     pub(super) query: BTreeMap<String, String>,
     pub(super) caller: Caller,
+    /// What the caller sent to say who they are.
+    pub(super) bearer: Option<Secret>,
     /// What must still be true of the object.
     pub(super) condition: Option<Condition>,
     /// Whether the answer should be TOML.

@@ -19,6 +19,8 @@ pub(crate) struct Route {
     pub(crate) template: String,
     /// What the caller must be allowed.
     pub(crate) role: Role,
+    /// Whether it is for those who have no token yet, and looks itself at what they send.
+    pub(crate) is_open: bool,
     pub(crate) operation: Operation,
     /// Its name for programs that are generated from the OpenAPI document.
     pub(crate) id: String,
@@ -36,10 +38,14 @@ pub(crate) struct Route {
 pub(crate) enum Operation {
     Apply,
     Audit,
+    Bootstrap,
     Caller,
+    ChangeUser,
     Confirm,
     CreateToken,
+    CreateUser,
     DeleteObject,
+    DeleteUser,
     Events,
     Explain,
     ListObjects,
@@ -60,6 +66,7 @@ pub(crate) enum Operation {
     Tokens,
     Upgrade,
     UpgradeState,
+    Users,
 }
 
 /// What a request carries.
@@ -237,6 +244,7 @@ fn table() -> Vec<Route> {
     routes.extend(changes());
     routes.extend(live());
     routes.extend(access());
+    routes.extend(users());
     routes
 }
 
@@ -379,10 +387,62 @@ fn access() -> Vec<Route> {
         )
         .says("revoke_token", "Ends a token at once.")
         .gives("Token"),
+        route(Method::POST, "/bootstrap", Role::View, Operation::Bootstrap)
+            .says(
+                "bootstrap",
+                "Makes the first token, for the bearer of `bootstrap-token` from the state directory, \
+                 once.",
+            )
+            .takes("BootstrapRequest")
+            .gives("NewToken")
+            .open(),
         route(Method::GET, "/audit", Role::Administer, Operation::Audit).says(
             "audit",
             "Who changed what, and who was refused, the newest first.",
         ),
+    ]
+}
+
+fn users() -> Vec<Route> {
+    vec![
+        route(Method::GET, "/users", Role::Administer, Operation::Users)
+            .says("users", "Every user.")
+            .gives("Users"),
+        route(
+            Method::POST,
+            "/users",
+            Role::Administer,
+            Operation::CreateUser,
+        )
+        .says(
+            "create_user",
+            "Makes a user, whose tokens may never do more than the user may.",
+        )
+        .takes("UserRequest")
+        .gives("User"),
+        route(
+            Method::PATCH,
+            "/users/{user}",
+            Role::Administer,
+            Operation::ChangeUser,
+        )
+        .says(
+            "change_user",
+            "Changes what a user may do, and so all of their tokens, at once.",
+        )
+        .takes("UserChange")
+        .gives("User"),
+        route(
+            Method::DELETE,
+            "/users/{user}",
+            Role::Administer,
+            Operation::DeleteUser,
+        )
+        .says(
+            "delete_user",
+            "Takes a user away, and all of their tokens with them.",
+        )
+        .gives("User"),
     ]
 }
 
@@ -472,6 +532,7 @@ fn route(method: Method, template: impl Into<String>, role: Role, operation: Ope
         method,
         template: template.into(),
         role,
+        is_open: false,
         operation,
         id: String::new(),
         summary: String::new(),
@@ -507,6 +568,12 @@ impl Route {
 
     fn asks(mut self, query: &'static [Parameter]) -> Self {
         self.query = query;
+        self
+    }
+
+    /// For those who have no token yet.
+    fn open(mut self) -> Self {
+        self.is_open = true;
         self
     }
 
@@ -557,7 +624,11 @@ mod tests {
         for route in routes() {
             let looks = route.method == Method::GET
                 || matches!(route.operation, Operation::Plan | Operation::Explain);
-            assert!(looks || route.role > Role::View, "{}", route.id);
+            assert!(
+                looks || route.is_open || route.role > Role::View,
+                "{}",
+                route.id
+            );
         }
     }
 }

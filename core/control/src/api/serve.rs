@@ -2,23 +2,24 @@
 //! which waits for disks and therefore runs on threads of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::{Body, Bytes};
-use lb_model::api::{ApiError, ErrorCode};
+use lb_model::api::{ApiError, ErrorCode, Role, Scope};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::Observable;
 use super::answer::{self, Answer};
+use super::attempts::{Attempts, Verdict};
 use super::caller::{self, Peer};
 use super::event::EventStream;
 use super::handle::handle;
 use super::request::{self, Ask};
 use super::route::{self, Operation, Route};
 use super::stop::Stopping;
-use crate::{Access, Caller, Controller, Engine};
+use crate::{Access, Caller, Controller, Engine, NotGood, Secret};
 
 /// How many requests read at a time.
 pub(super) const READS_MAX: usize = 4;
@@ -40,6 +41,7 @@ pub(super) struct Service<E: Engine> {
     reads: Arc<Semaphore>,
     changes: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
+    attempts: Attempts,
     stopping: Stopping,
 }
 
@@ -56,6 +58,7 @@ impl<E: Engine + Observable> Service<E> {
             reads: Arc::new(Semaphore::new(READS_MAX)),
             changes: Arc::new(Semaphore::new(CHANGES_MAX)),
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
+            attempts: Attempts::default(),
         }
     }
 
@@ -80,9 +83,17 @@ impl<E: Engine + Observable> Service<E> {
     {
         let (head, body) = request.into_parts();
         let headers = &head.headers;
-        let caller = self.identify(caller::bearer(headers)?, peer)?;
+        let bearer = caller::bearer(headers)?;
         let path = head.uri.path().to_owned();
-        let (route, segments) = route::find(&head.method, &path)?;
+        let found = route::find(&head.method, &path);
+        // Nobody learns what there is who may not come in.
+        let is_open = found.as_ref().is_ok_and(|(route, _)| route.is_open);
+        let caller = if is_open {
+            self.stranger(peer)?
+        } else {
+            self.identify(bearer, peer)?
+        };
+        let (route, segments) = found?;
         caller::authorise(&caller, route)
             .inspect_err(|refusal| self.note_refusal(&caller, route, &path, refusal))?;
         if route.operation == Operation::Events {
@@ -97,6 +108,7 @@ impl<E: Engine + Observable> Service<E> {
             segments,
             query: request::query(route, head.uri.query().unwrap_or_default())?,
             caller,
+            bearer: bearer.map(Secret::received),
             condition: request::condition(headers)?,
             wants_toml: request::wants_toml(headers),
             is_toml: request::is_toml(headers),
@@ -117,14 +129,43 @@ impl<E: Engine + Observable> Service<E> {
     fn identify(&self, token: Option<&str>, peer: Peer) -> Result<Caller, ApiError> {
         match token {
             None => caller::without_token(peer),
-            Some(token) => self.access.identify(token).ok_or_else(|| {
-                ApiError::new(
-                    ErrorCode::Unauthorized,
-                    "the token is not known, or has expired",
-                )
-                .help("an administrator makes one with `lbctl token create`")
-            }),
+            Some(token) => {
+                let identified = self.access.identify(token);
+                identified.map_err(|why| self.refuse(&why, peer))
+            }
         }
+    }
+
+    /// Whoever asks for the first token, and has none that would say who they are.
+    fn stranger(&self, peer: Peer) -> Result<Caller, ApiError> {
+        let name = match peer.address() {
+            Some(address) if self.attempts.is_over(address, Instant::now()) => {
+                return Err(too_many_attempts());
+            }
+            Some(address) => format!("address {address}"),
+            None => "nobody".to_owned(),
+        };
+        Ok(Caller {
+            name,
+            role: Role::View,
+            scope: Scope::default(),
+        })
+    }
+
+    /// Answers a token that is not good, and writes it down; not each one of very many.
+    fn refuse(&self, why: &NotGood, peer: Peer) -> ApiError {
+        let refusal = ApiError::new(ErrorCode::Unauthorized, why.to_string()).help(why.help());
+        let Some(address) = peer.address() else {
+            return refusal;
+        };
+        let more = match self.attempts.note(address, Instant::now()) {
+            Verdict::TooMany => return too_many_attempts(),
+            Verdict::Last => "; more of them are not written down",
+            Verdict::Heard => "",
+        };
+        tracing::warn!(%address, reason = %why, "a token was refused");
+        self.access.note_stranger(address, &format!("{why}{more}"));
+        refusal
     }
 
     fn note_refusal(&self, caller: &Caller, route: &Route, path: &str, refusal: &ApiError) {
@@ -133,6 +174,14 @@ impl<E: Engine + Observable> Service<E> {
         self.access
             .note_refusal(caller, &route.id, &refusal.message);
     }
+}
+
+fn too_many_attempts() -> ApiError {
+    ApiError::new(
+        ErrorCode::TooManyAttempts,
+        "too many tokens that are not good came from this address",
+    )
+    .help("wait a minute, and use a token that is good")
 }
 
 /// Whether nothing is changed, and no disk is waited for.

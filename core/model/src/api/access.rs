@@ -6,7 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{Scope, Timestamp};
 use crate::nearest::did_you_mean;
 use crate::value::{InvalidValue, Name, Period};
 
@@ -81,13 +81,22 @@ pub struct Caller {
 pub struct Token {
     /// Its name, which the history and the audit show.
     pub name: Name,
+    /// Whom it belongs to, if anybody: it may do no more than they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Name>,
     /// What its bearer may do.
     pub role: Role,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Scope::is_everything")]
+    pub scope: Scope,
     /// When it was made.
     pub made_at: Timestamp,
     /// When it stops being good; one without stays good until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// When it was used last, as far as that is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// Every token there is.
@@ -104,11 +113,79 @@ pub struct Tokens {
 pub struct TokenRequest {
     /// Its name, which the history and the audit show.
     pub name: Name,
+    /// Whom it belongs to, if anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Name>,
     /// What its bearer may do.
     pub role: Role,
-    /// How long it is good.
+    /// Where.
+    #[serde(default, skip_serializing_if = "Scope::is_everything")]
+    pub scope: Scope,
+    /// How long it is good; 90 days when nobody says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Period>,
+}
+
+/// Asks for the first token, with the one that was put into the state directory as the bearer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapRequest {
+    /// The name of the first token. Its bearer may do everything.
+    pub name: Name,
+}
+
+/// Somebody who may have tokens. None of them may do more than their user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// The name, which the history and the audit show with that of the token.
+    pub name: Name,
+    /// The most that tokens of this user may do.
+    pub role: Role,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Scope::is_everything")]
+    pub scope: Scope,
+    /// Whether no token of this user is good now.
+    #[serde(default)]
+    pub disabled: bool,
+    /// When the user was made.
+    pub made_at: Timestamp,
+}
+
+/// Every user there is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Users {
+    /// Users in the order in which they were made.
+    pub users: Vec<User>,
+}
+
+/// Asks for a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserRequest {
+    /// The name, which the history and the audit show with that of the token.
+    pub name: Name,
+    /// The most that tokens of this user may do.
+    pub role: Role,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Scope::is_everything")]
+    pub scope: Scope,
+}
+
+/// What is to be different of a user; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// The most that tokens of this user may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Where, all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// Whether no token of this user is good any more, until this is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
 }
 
 /// A token that has just been made.

@@ -20,6 +20,7 @@ pub fn components() -> Map<String, Value> {
         Config,
         super::ApplyAnswer,
         super::ApplyRequest,
+        super::BootstrapRequest,
         super::Caller,
         super::ConfirmRequest,
         super::ErrorAnswer,
@@ -35,6 +36,10 @@ pub fn components() -> Map<String, Value> {
         super::TokenRequest,
         super::Tokens,
         super::UpgradeAnswer,
+        super::User,
+        super::UserChange,
+        super::UserRequest,
+        super::Users,
     ];
     let mut components = generator.take_definitions(true);
     components.sort_keys();

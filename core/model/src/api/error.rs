@@ -59,6 +59,8 @@ pub enum ErrorCode {
     InvalidDocument,
     /// 422: the change is right, and this machine cannot carry it out, such as a port in use.
     CannotApply,
+    /// 429: too many tokens that are none came from this address; a good one is still taken.
+    TooManyAttempts,
     /// 500: a fault of the balancer or of the machine, such as a full disk.
     Internal,
     /// 503: too much is going on; the same request may be sent again after a moment.
@@ -67,7 +69,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -81,6 +83,7 @@ impl ErrorCode {
         Self::UnsupportedType,
         Self::InvalidDocument,
         Self::CannotApply,
+        Self::TooManyAttempts,
         Self::Internal,
         Self::Busy,
     ];
@@ -99,6 +102,7 @@ impl ErrorCode {
             Self::TooLarge => 413,
             Self::UnsupportedType => 415,
             Self::InvalidDocument | Self::CannotApply => 422,
+            Self::TooManyAttempts => 429,
             Self::Internal => 500,
             Self::Busy => 503,
         }

@@ -1,13 +1,13 @@
 //! What a balancer is doing, and what it would do.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Revision, Timestamp};
 use crate::status::Status;
-use crate::value::Name;
+use crate::value::{Fingerprint, Name};
 
 /// What the balancer is doing now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +21,21 @@ pub struct StatusAnswer {
     pub revision: Revision,
     /// Services, pools and servers.
     pub status: Status,
+    /// Where the admin API is served over the network, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<AdminStatus>,
+}
+
+/// The admin API over the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminStatus {
+    /// Where it really listens.
+    pub address: SocketAddr,
+    /// The fingerprint of its certificate, for clients to pin.
+    pub fingerprint: Fingerprint,
+    /// Whether the balancer made the certificate, so that no authority vouches for it.
+    pub self_signed: bool,
 }
 
 /// A request to explain.

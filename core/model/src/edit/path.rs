@@ -15,7 +15,7 @@ use crate::schema::{Noun, nouns};
 use crate::value::{InvalidValue, Name};
 
 /// Which object of a document: its noun, its name, and the names of the objects that hold it. `limits`
-/// and `telemetry` are objects without a name.
+/// `telemetry` and `admin` are objects without a name.
 #[derive(Clone, Debug)]
 pub struct ObjectPath {
     noun: &'static Noun,

@@ -31,12 +31,14 @@ fn differing(from: &Config, to: &Config) -> (Value, Value) {
         pools,
         limits,
         telemetry,
+        admin,
     } = from;
     let mut pair = Pair::default();
     pair.map("virtual_services", virtual_services, &to.virtual_services);
     pair.map("pools", pools, &to.pools);
     pair.value("limits", limits, &to.limits);
     pair.value("telemetry", telemetry, &to.telemetry);
+    pair.value("admin", admin, &to.admin);
     (Value::Object(pair.from), Value::Object(pair.to))
 }
 

@@ -67,7 +67,7 @@ codes! {
     "E0214" CookieNeedsSecure: "A cookie is one that browsers only take with `secure`.",
     "E0215" CloseFalse: "`close = false` says nothing.",
     "E0216" SorryPoolIsPool: "The sorry pool of a virtual service is the pool that it stands in for.",
-    "E0217" NotAFileName: "The access log has no usable file name.",
+    "E0217" NotAFileName: "A file has no usable name.",
     "E0301" UnknownObject: "An object is named that does not exist.",
     "E0302" OtherName: "An object is given another name than it has.",
     "E0303" NoOrder: "An object without a place among others is moved.",
@@ -85,6 +85,7 @@ codes! {
     "W0212" WeightsIgnored: "Servers have different weights, which the balance ignores.",
     "W0213" CookieShared: "Two pools of a virtual service set the same cookie.",
     "W0214" TargetAboveHead: "The request target may be larger than the whole header.",
+    "W0215" CertificateUnused: "A certificate is given for an address that is not.",
 }
 
 impl Code {

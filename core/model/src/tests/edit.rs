@@ -218,7 +218,7 @@ fn a_path_that_names_no_object_is_told_what_there_is() {
     assert_eq!(
         told("pool/web"),
         "`pool` is no kind of object in a document: use one of virtual_services, pools, limits, \
-         telemetry; did you mean `pools`?"
+         telemetry, admin; did you mean `pools`?"
     );
     assert_eq!(
         told("pools/web/server/x"),
@@ -256,6 +256,7 @@ fn nouns_are_those_of_the_schema() {
             ("server", "servers", Some("pool"), true, false),
             ("limits", "limits", None, false, false),
             ("telemetry", "telemetry", None, false, false),
+            ("admin", "admin", None, false, false),
         ]
     );
     // A noun has the name of its type, so that nobody meets two words for one thing.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::found::{Found, service_path};
-use crate::config::{AccessLog, AccessLogOutput, Config};
+use crate::config::{AccessLog, AccessLogOutput, Admin, AdminCertificate, Config};
 use crate::problem::{Code, Path};
 use crate::value::ListenAddress;
 
@@ -62,13 +62,24 @@ pub(super) fn addresses_taken(config: &Config, found: &mut Found) {
             );
         }
     }
-    let Some(address) = config.telemetry.metrics_address else {
-        return;
-    };
-    if let Some(other) = taken.take(address, "metrics") {
+    if let Some(address) = config.telemetry.metrics_address
+        && let Some(other) = taken.take(address, "metrics")
+    {
         let message = format!("the virtual service `{other}` already listens on {address}");
         let help = "serve metrics on another port";
         found.report(Code::AddressTaken, metrics_path(), message, help);
+    }
+    if let Some(address) = config.admin.address
+        && let Some(other) = taken.take(address, "admin")
+    {
+        let message = format!("`{other}` already listens on {address}");
+        let help = "serve the admin API on another port";
+        found.report(
+            Code::AddressTaken,
+            admin_path().key("address"),
+            message,
+            help,
+        );
     }
 }
 
@@ -97,15 +108,47 @@ pub(super) fn log_file_name(config: &Config, found: &mut Found) {
     else {
         return;
     };
+    let path = Path::root()
+        .key("telemetry")
+        .key("access_log")
+        .key("output")
+        .key("file");
+    file_name(file, path, "/var/log/lbctl/access.log", found);
+}
+
+/// The files of the certificate of the admin API.
+pub(super) fn admin_certificate(config: &Config, found: &mut Found) {
+    let Some(AdminCertificate { file, key }) = &config.admin.certificate else {
+        return;
+    };
+    let path = |name| admin_path().key("certificate").key(name);
+    file_name(file, path("file"), "/etc/lbctl/admin.pem", found);
+    file_name(key, path("key"), "/etc/lbctl/admin-key.pem", found);
+}
+
+pub(super) fn certificate_unused(config: &Config, found: &mut Found) {
+    let Admin {
+        address,
+        certificate,
+        connections_max: _,
+    } = &config.admin;
+    if certificate.is_some() && address.is_none() {
+        let message = "the admin API has a certificate and no address to show it on";
+        let help = "add `address`, such as \"10.0.0.5:9443\", or leave out `certificate`";
+        let path = admin_path().key("certificate");
+        found.report(Code::CertificateUnused, path, message, help);
+    }
+}
+
+fn admin_path() -> Path {
+    Path::root().key("admin")
+}
+
+fn file_name(file: &std::path::Path, path: Path, example: &str, found: &mut Found) {
     let usable = |name: &str| !name.is_empty() && !name.contains('\0') && !name.ends_with('/');
     if !file.to_str().is_some_and(usable) {
-        let path = Path::root()
-            .key("telemetry")
-            .key("access_log")
-            .key("output")
-            .key("file");
         let message = format!("`{}` is not the name of a file", file.display());
-        let help = "use a path such as \"/var/log/lbctl/access.log\"";
+        let help = format!("use a path such as \"{example}\"");
         found.report(Code::NotAFileName, path, message, help);
     }
 }

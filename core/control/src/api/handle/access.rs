@@ -1,12 +1,15 @@
-//! Tokens and the audit.
+//! Tokens, users and the audit.
 
-use lb_model::api::{self, ApiError, NewToken, TokenRequest, Tokens};
+use lb_model::api::{
+    self, ApiError, BootstrapRequest, NewToken, TokenRequest, Tokens, UserChange, UserRequest,
+    Users,
+};
 use lb_model::value::Name;
 
 use super::refusal::access_refused;
-use crate::Access;
 use crate::api::answer::Given;
 use crate::api::request::Ask;
+use crate::{Access, Secret};
 
 pub(super) fn tokens(access: &Access) -> Result<Given, ApiError> {
     Given::json(&Tokens {
@@ -35,4 +38,41 @@ pub(super) fn revoke(access: &Access, ask: &Ask) -> Result<Given, ApiError> {
 
 pub(super) fn audit(access: &Access) -> Result<Given, ApiError> {
     Given::json(&access.audit().map_err(|error| access_refused(&error))?)
+}
+
+pub(super) fn bootstrap(access: &Access, ask: &Ask) -> Result<Given, ApiError> {
+    let BootstrapRequest { name } = ask.json()?;
+    let secret = ask.bearer.as_ref().map_or("", Secret::expose);
+    let (token, secret) = access
+        .redeem(secret, &name, &ask.caller.name)
+        .map_err(|error| access_refused(&error))?;
+    Given::json(&NewToken {
+        token: token.into(),
+        secret: secret.expose().to_owned(),
+    })
+}
+
+pub(super) fn users(access: &Access) -> Result<Given, ApiError> {
+    Given::json(&Users {
+        users: access.users(),
+    })
+}
+
+pub(super) fn create_user(access: &Access, ask: &Ask) -> Result<Given, ApiError> {
+    let request: UserRequest = ask.json()?;
+    let made = access.create_user(request, &ask.caller.name);
+    Given::json(&made.map_err(|error| access_refused(&error))?)
+}
+
+pub(super) fn change_user(access: &Access, ask: &Ask) -> Result<Given, ApiError> {
+    let name: Name = ask.segment("user")?;
+    let change: UserChange = ask.json()?;
+    let changed = access.change_user(&name, change, &ask.caller.name);
+    Given::json(&changed.map_err(|error| access_refused(&error))?)
+}
+
+pub(super) fn delete_user(access: &Access, ask: &Ask) -> Result<Given, ApiError> {
+    let name: Name = ask.segment("user")?;
+    let gone = access.delete_user(&name, &ask.caller.name);
+    Given::json(&gone.map_err(|error| access_refused(&error))?)
 }

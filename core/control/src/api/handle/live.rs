@@ -15,6 +15,7 @@ pub(super) fn status<E: Engine + Observable>(
         at: crate::now(),
         revision: controller.current().revision.clone(),
         status: controller.engine().status(),
+        admin: controller.engine().admin(),
     })
 }
 

@@ -75,8 +75,12 @@ pub(super) fn mismatch(what: &str, wanted: &str, found: &str) -> ApiError {
 /// A change of who may come in that was refused.
 pub(super) fn access_refused(error: &AccessError) -> ApiError {
     let code = match error {
-        AccessError::Taken(_) | AccessError::TooMany => ErrorCode::Conflict,
-        AccessError::Unknown(_) => ErrorCode::NotFound,
+        AccessError::Taken(_)
+        | AccessError::UserTaken(_)
+        | AccessError::TooMany
+        | AccessError::TooManyUsers
+        | AccessError::BeyondUser { .. } => ErrorCode::Conflict,
+        AccessError::Unknown(_) | AccessError::UnknownUser(_) => ErrorCode::NotFound,
         AccessError::Noun(_) => ErrorCode::BadRequest,
         AccessError::Bootstrap => ErrorCode::Unauthorized,
         AccessError::Random(_) | AccessError::File { .. } | AccessError::Audit(_) => {
