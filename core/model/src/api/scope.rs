@@ -113,12 +113,9 @@ mod tests {
 
     use super::*;
 
-    fn names<T: std::str::FromStr + Ord>(
-        all: &'static [&'static str],
-    ) -> impl Strategy<Value = Option<BTreeSet<T>>>
+    fn names<T>(all: &'static [&'static str]) -> impl Strategy<Value = Option<BTreeSet<T>>>
     where
-        T::Err: std::fmt::Debug,
-        T: std::fmt::Debug,
+        T: std::str::FromStr<Err: std::fmt::Debug> + Ord + std::fmt::Debug,
     {
         let some = proptest::sample::subsequence(all, 0..=all.len());
         let some = some.prop_map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
