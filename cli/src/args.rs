@@ -19,8 +19,8 @@ pub(crate) use access::{
     TokenBootstrapArgs, TokenCommand, TokenCreateArgs, UserAddArgs, UserCommand, UserSetArgs,
 };
 pub(crate) use balancer::{
-    ApplyArgs, ConfirmArgs, DrainArgs, EnableArgs, HistoryArgs, LogsArgs, MannerArgs, PlanArgs,
-    RollbackArgs, ServerName, StatusArgs,
+    ApplyArgs, BackupArgs, ConfirmArgs, DrainArgs, EnableArgs, HistoryArgs, LogsArgs, MannerArgs,
+    PlanArgs, RestoreArgs, RollbackArgs, ServerName, StatusArgs,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -160,6 +160,8 @@ pub(crate) enum Command {
     /// Make, change and delete users: people whose tokens never do more than they may.
     #[command(subcommand)]
     User(UserCommand),
+    Backup(BackupArgs),
+    Restore(RestoreArgs),
     /// Let the program that is on disk now take over, without a failed request.
     ///
     /// The balancer starts it, and it serves on the same sockets as soon as it is ready. The former

@@ -5,6 +5,7 @@ use crate::report::{Exit, Failure};
 use crate::screen::Screen;
 use crate::settings::Settings;
 
+mod backup;
 mod change;
 mod complete;
 mod demo;
@@ -56,6 +57,8 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
         Command::Metrics => live::metrics(&talk(&global, screen)?, screen),
         Command::Events => live::events(&talk(&global, screen)?, screen),
         Command::Token(command) => token::run(&command, &talk(&global, screen)?, screen),
+        Command::Backup(args) => backup::backup(&args, &talk(&global, screen)?, screen),
+        Command::Restore(args) => backup::restore(&args, &talk(&global, screen)?, screen),
         Command::User(command) => user::run(&command, &talk(&global, screen)?, screen),
         Command::Upgrade => upgrade::run(&talk(&global, screen)?, screen),
         Command::Demo(args) => {

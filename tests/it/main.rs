@@ -12,6 +12,8 @@ mod architecture;
 #[cfg(test)]
 mod asp_net;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod command_line;

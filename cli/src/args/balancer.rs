@@ -94,6 +94,42 @@ pub(crate) struct RollbackArgs {
     pub(crate) manner: MannerArgs,
 }
 
+/// Keep what the balancer remembers in one file.
+///
+/// It holds the document in force, the newest of the history and of the audit, users, and tokens, of
+/// which only digests are known. Only its owner can read it.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  lbctl backup lb1.backup
+  tail -n +3 lb1.backup | jq -c .   # what is in it")]
+pub(crate) struct BackupArgs {
+    /// The file; one that is there is replaced.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+}
+
+/// Make the running balancer be what a backup says.
+///
+/// Shows the plan and asks first, and becomes a revision of its own, live. History and audit of the
+/// balancer stay as they are. A file that is damaged, newer or something else changes nothing.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  lbctl restore lb1.backup
+  lbctl restore lb1.backup --access --yes   # on a new machine, with users and tokens")]
+pub(crate) struct RestoreArgs {
+    /// The file that `lbctl backup` has written.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Make users and tokens be those of the backup, too: those made since end, and those revoked
+    /// since are good again.
+    #[arg(long)]
+    pub(crate) access: bool,
+    #[command(flatten)]
+    pub(crate) manner: MannerArgs,
+}
+
 /// Show what virtual services and servers are doing.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\

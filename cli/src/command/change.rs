@@ -151,10 +151,15 @@ pub(super) fn agree(plan: &Plan, manner: &MannerArgs, screen: &Screen) -> Result
         return Ok(());
     }
     screen.error(&text);
+    ask("Make these changes?", screen)
+}
+
+/// Asks on a terminal whether to go on.
+pub(super) fn ask(question: &str, screen: &Screen) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(ChangeError::NobodyToAsk.into());
     }
-    screen.error("Make these changes? [y/N] ");
+    screen.error(&format!("{question} [y/N] "));
     let mut answer = String::new();
     // Nothing read is no.
     drop(io::stdin().lock().read_line(&mut answer));

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lb_client::Address;
 use lb_model::config::AccessLogOutput;
 
 use crate::args::LogsArgs;
@@ -27,6 +28,8 @@ enum LogsError {
     NoLog,
     #[error("the access log goes to the standard output of the balancer")]
     ToStdout,
+    #[error("the access log is a file on the machine of the balancer, `{}`", _0.display())]
+    Elsewhere(PathBuf),
     #[error("cannot read `{}`", _0.display())]
     Read(PathBuf, #[source] io::Error),
 }
@@ -36,6 +39,7 @@ impl Explained for LogsError {
         Some(match self {
             Self::NoLog => "write one with `telemetry.access_log` in the document".to_owned(),
             Self::ToStdout => "see whoever started it: journalctl -u lbctl".to_owned(),
+            Self::Elsewhere(_) => "run `lbctl logs` there".to_owned(),
             Self::Read(path, _) => format!(
                 "it is a file on the balancer's machine; see who may read it: ls -l {}",
                 path.display()
@@ -56,6 +60,9 @@ pub(super) fn run(args: &LogsArgs, settings: &Settings, screen: &Screen) -> Resu
         AccessLogOutput::File(path) => path,
         AccessLogOutput::Stdout => return Err(LogsError::ToStdout.into()),
     };
+    if let Address::Tls { .. } = balancer.client.address() {
+        return Err(LogsError::Elsewhere(path).into());
+    }
     let unreadable = |error| LogsError::Read(path.clone(), error);
     let mut tail = Tail::open(&path).map_err(unreadable)?;
     let end = tail.last_lines(args.lines).map_err(unreadable)?;

@@ -6,9 +6,10 @@ use hyper::Method;
 use hyper::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use lb_model::Config;
 use lb_model::api::{
-    ApplyAnswer, ApplyRequest, BootstrapRequest, Caller, ConfirmRequest, ExplainRequest, NewToken,
-    PlanAnswer, PlanRequest, Revision, RevisionAnswer, Revisions, RollbackRequest, Source,
-    StatusAnswer, Token, TokenRequest, Tokens, UpgradeAnswer, User, UserChange, UserRequest, Users,
+    AccessCopy, ApplyAnswer, ApplyRequest, BootstrapRequest, Caller, ConfirmRequest,
+    ExplainRequest, NewToken, PlanAnswer, PlanRequest, Revision, RevisionAnswer, Revisions,
+    RollbackRequest, Source, StatusAnswer, Token, TokenRequest, Tokens, UpgradeAnswer, User,
+    UserChange, UserRequest, Users,
 };
 use lb_model::config::ServerState;
 use lb_model::edit::ObjectPath;
@@ -270,6 +271,20 @@ impl Client {
     pub async fn bootstrap(&self, name: &Name) -> Result<NewToken, ClientError> {
         let request = BootstrapRequest { name: name.clone() };
         self.post("/bootstrap", &request).await
+    }
+
+    /// What the balancer remembers, as one file.
+    pub async fn backup(&self) -> Result<Vec<u8>, ClientError> {
+        let mut call = Call::get("/backup")?;
+        call.accept = "application/octet-stream";
+        Ok(self.way.ask(&call).await?.body.into())
+    }
+
+    /// Makes users and tokens be those of a backup, and gives the tokens that are good then.
+    pub async fn put_access(&self, copy: &AccessCopy) -> Result<Vec<Token>, ClientError> {
+        let call = Call::get("/access")?.with_method(Method::PUT);
+        let tokens: Tokens = self.send(call.with_body(json(copy)?)).await?;
+        Ok(tokens.tokens)
     }
 
     /// Every user there is.

@@ -19,6 +19,7 @@ use crate::disk::{Disk, Machine, replace};
 use crate::{Caller, Clock, Digest, Scope};
 
 mod bootstrap;
+mod copy;
 mod error;
 mod secret;
 mod user;

@@ -15,8 +15,8 @@ mod timestamp;
 mod upgrade;
 
 pub use access::{
-    BootstrapRequest, Caller, NewToken, Role, Token, TokenRequest, Tokens, User, UserChange,
-    UserRequest, Users,
+    AccessCopy, BootstrapRequest, Caller, NewToken, Role, Token, TokenCopy, TokenRequest, Tokens,
+    User, UserChange, UserRequest, Users,
 };
 pub use change::{
     ApplyAnswer, ApplyRequest, ConfirmRequest, PlanAnswer, PlanRequest, RollbackRequest, Wanted,

@@ -5,6 +5,7 @@
 //! [`ValidConfig`] or reports every [`Problem`] at once. [`read`] does both.
 
 pub mod api;
+pub mod backup;
 pub mod config;
 pub mod edit;
 mod nearest;

@@ -43,6 +43,9 @@ pub enum AccessError {
     /// Its scope names what no document has.
     #[error("`{0}` is no kind of object")]
     Noun(String),
+    /// A copy of users and tokens contradicts itself.
+    #[error("these users and tokens cannot be taken: {0}")]
+    Copy(String),
     /// The token that makes the first one is not this, was used, or is too old.
     #[error("this token cannot make the first one")]
     Bootstrap,
@@ -124,6 +127,7 @@ impl AccessError {
                 let nouns = lb_model::schema::nouns().iter().map(|noun| noun.singular);
                 format!("use {}", nouns.collect::<Vec<_>>().join(", "))
             }
+            Self::Copy(_) => "take them from a backup as `lbctl backup` wrote it".to_owned(),
             Self::Bootstrap => {
                 "one is in `bootstrap-token` in the state directory after a start without tokens, \
                  for 30 minutes and one use; on that machine root can also say \

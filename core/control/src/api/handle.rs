@@ -30,6 +30,7 @@ pub(super) fn handle<E: Engine + Observable>(
     match ask.route.operation {
         Operation::Apply => change::apply(controller, ask),
         Operation::Audit => access::audit(access),
+        Operation::Backup => access::backup(controller, access),
         Operation::Bootstrap => access::bootstrap(access, ask),
         Operation::Caller => Given::json(&Caller {
             name: ask.caller.name.clone(),
@@ -47,6 +48,7 @@ pub(super) fn handle<E: Engine + Observable>(
         Operation::OpenApi => Ok(Given::text("application/json", openapi().to_owned())),
         Operation::PatchObject => change::patch(controller, ask),
         Operation::Plan => change::plan(controller, ask),
+        Operation::PutAccess => access::restore(access, ask),
         Operation::PutDocument => change::put_document(controller, ask),
         Operation::PutObject => change::put(controller, ask),
         Operation::ReadDocument => config::read_document(controller, ask),

@@ -190,6 +190,7 @@ fn takes(route: &Route) -> Option<Value> {
 
 fn gives(route: &Route) -> Value {
     match &route.gives {
+        Gives::Backup => json!({ "application/octet-stream": {} }),
         Gives::Document => whole_document(),
         Gives::Events => json!({
             "text/event-stream": {

@@ -179,7 +179,9 @@ where
             &["application/json", "application/toml"],
             DOCUMENT_BYTES_MAX,
         ),
-        Takes::Json(name) if name == "PlanRequest" || name == "ApplyRequest" => {
+        Takes::Json(name)
+            if matches!(name.as_str(), "PlanRequest" | "ApplyRequest" | "AccessCopy") =>
+        {
             (&["application/json"], DOCUMENT_BYTES_MAX)
         }
         Takes::Json(_) => (&["application/json"], BODY_BYTES_MAX),

@@ -38,6 +38,7 @@ pub(crate) struct Route {
 pub(crate) enum Operation {
     Apply,
     Audit,
+    Backup,
     Bootstrap,
     Caller,
     ChangeUser,
@@ -53,6 +54,7 @@ pub(crate) enum Operation {
     OpenApi,
     PatchObject,
     Plan,
+    PutAccess,
     PutDocument,
     PutObject,
     ReadDocument,
@@ -85,6 +87,8 @@ pub(crate) enum Takes {
 /// What an answer carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Gives {
+    /// A backup, as `lbctl backup` writes it.
+    Backup,
     /// A whole document, TOML or JSON.
     Document,
     /// A stream of events.
@@ -405,6 +409,21 @@ fn access() -> Vec<Route> {
 
 fn users() -> Vec<Route> {
     vec![
+        route(Method::GET, "/backup", Role::Administer, Operation::Backup)
+            .says("backup", "What the balancer remembers, as one file.")
+            .with(Takes::Nothing, Gives::Backup),
+        route(
+            Method::PUT,
+            "/access",
+            Role::Administer,
+            Operation::PutAccess,
+        )
+        .says(
+            "put_access",
+            "Makes users and tokens be those of a backup. Tokens that are not in it end.",
+        )
+        .takes("AccessCopy")
+        .gives("Tokens"),
         route(Method::GET, "/users", Role::Administer, Operation::Users)
             .says("users", "Every user.")
             .gives("Users"),

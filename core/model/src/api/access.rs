@@ -206,3 +206,23 @@ impl fmt::Debug for NewToken {
             .finish()
     }
 }
+
+/// Everybody who may come in, as a backup has it: of secrets there are digests alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessCopy {
+    /// Every user.
+    pub users: Vec<User>,
+    /// Every token.
+    pub tokens: Vec<TokenCopy>,
+}
+
+/// A token, as a backup has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenCopy {
+    /// The token.
+    pub token: Token,
+    /// The SHA-256 of its secret, which cannot be had from it.
+    pub sha256: String,
+}

@@ -18,6 +18,7 @@ pub fn components() -> Map<String, Value> {
     }
     add![
         Config,
+        super::AccessCopy,
         super::ApplyAnswer,
         super::ApplyRequest,
         super::BootstrapRequest,

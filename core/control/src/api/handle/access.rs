@@ -1,15 +1,15 @@
 //! Tokens, users and the audit.
 
 use lb_model::api::{
-    self, ApiError, BootstrapRequest, NewToken, TokenRequest, Tokens, UserChange, UserRequest,
-    Users,
+    self, AccessCopy, ApiError, BootstrapRequest, NewToken, TokenRequest, Tokens, UserChange,
+    UserRequest, Users,
 };
 use lb_model::value::Name;
 
 use super::refusal::access_refused;
 use crate::api::answer::Given;
 use crate::api::request::Ask;
-use crate::{Access, Secret};
+use crate::{Access, Controller, Engine, Secret};
 
 pub(super) fn tokens(access: &Access) -> Result<Given, ApiError> {
     Given::json(&Tokens {
@@ -75,4 +75,24 @@ pub(super) fn delete_user(access: &Access, ask: &Ask) -> Result<Given, ApiError>
     let name: Name = ask.segment("user")?;
     let gone = access.delete_user(&name, &ask.caller.name);
     Given::json(&gone.map_err(|error| access_refused(&error))?)
+}
+
+pub(super) fn backup<E: Engine>(
+    controller: &Controller<E>,
+    access: &Access,
+) -> Result<Given, ApiError> {
+    let bytes = crate::backup::backup(controller, access);
+    let body = bytes.map_err(|error| access_refused(&error))?;
+    Ok(Given {
+        content_type: "application/octet-stream",
+        body,
+        etag: None,
+    })
+}
+
+pub(super) fn restore(access: &Access, ask: &Ask) -> Result<Given, ApiError> {
+    let copy: AccessCopy = ask.json()?;
+    let restored = access.restore(copy, &ask.caller.name);
+    restored.map_err(|error| access_refused(&error))?;
+    tokens(access)
 }

@@ -81,7 +81,7 @@ pub(super) fn access_refused(error: &AccessError) -> ApiError {
         | AccessError::TooManyUsers
         | AccessError::BeyondUser { .. } => ErrorCode::Conflict,
         AccessError::Unknown(_) | AccessError::UnknownUser(_) => ErrorCode::NotFound,
-        AccessError::Noun(_) => ErrorCode::BadRequest,
+        AccessError::Noun(_) | AccessError::Copy(_) => ErrorCode::BadRequest,
         AccessError::Bootstrap => ErrorCode::Unauthorized,
         AccessError::Random(_) | AccessError::File { .. } | AccessError::Audit(_) => {
             ErrorCode::Internal
