@@ -330,7 +330,7 @@ impl Supervisor {
         }
         match worker.phase {
             Phase::Draining => {
-                tracing::info!(process, status = shown, "a former process has finished")
+                tracing::info!(process, status = shown, "a former process has finished");
             }
             Phase::Starting if self.has_predecessor() => {
                 tracing::error!(
