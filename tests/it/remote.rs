@@ -459,3 +459,18 @@ async fn its_address_and_certificate_follow_the_document_while_it_runs() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_address_stays_open_while_another_program_takes_over() {
+    let remote = Remote::start().await;
+    let (_, token) = remote.token("ops", &["--role", "administer"]).await;
+    let before = remote.balancer.worker();
+    let told = remote.lbctl(&token, &["upgrade", "-o", "json"]).await;
+    let told: Value = serde_json::from_str(&told.expect_success("upgrade")).unwrap();
+    remote.balancer.replaced(before).await;
+    let now = remote.balancer.worker().as_raw_nonzero().get();
+    assert_eq!(told["process"], now);
+    // The port that the system chose, and the certificate that was pinned, are the same.
+    let status = remote.lbctl(&token, &["status"]).await;
+    status.expect_success("status after the upgrade");
+}
