@@ -29,6 +29,7 @@ mod metrics;
 mod orders;
 mod process;
 mod running;
+mod serving;
 mod sockets;
 mod state_dir;
 

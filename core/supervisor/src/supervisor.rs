@@ -248,7 +248,8 @@ impl Supervisor {
         worker.phase = Phase::Serving;
         self.deadlines.remove(&id);
         self.has_served = true;
-        tracing::info!(process = worker.process, "the process serves");
+        // It says so itself.
+        tracing::debug!(process = worker.process, "the process serves");
         self.drain(|other| other != id);
         self.close_unwanted();
         notify("READY=1");
@@ -330,7 +331,8 @@ impl Supervisor {
         }
         match worker.phase {
             Phase::Draining => {
-                tracing::info!(process, status = shown, "a former process has finished");
+                // It has said so itself.
+                tracing::debug!(process, status = shown, "a former process has ended");
             }
             Phase::Starting if self.has_predecessor() => {
                 tracing::error!(
