@@ -54,6 +54,7 @@ impl Lane {
             }
         };
         heard?;
+        self.server.has_performed().await?;
         // The same client goes on, on its connection if that is still open.
         if client.closed.is_some() || closes || case.early {
             client = Conversation::start(self.address).await;

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
-use lb_tests::{Addressed, eventually};
+use lb_tests::{Addressed, DEADLINE, eventually};
 
 use super::case::{Case, Ending};
 use super::conversation::Delivery;
@@ -32,6 +33,8 @@ struct Stage {
     cue: Notify,
     /// The later part has been sent.
     played: Notify,
+    /// How many times a case is being played right now.
+    playing: watch::Sender<usize>,
 }
 
 #[derive(Clone)]
@@ -97,6 +100,17 @@ impl ScriptedServer {
     pub(super) async fn say_later_part(&self) {
         self.stage.cue.notify_one();
         self.stage.played.notified().await;
+    }
+
+    /// Waits until the server has said all that the case has it say. Before that, nobody can tell an
+    /// answer that was not asked for from a late one to the next request.
+    pub(super) async fn has_performed(&self) -> Result<(), String> {
+        let mut playing = self.stage.playing.subscribe();
+        let ended = timeout(DEADLINE, playing.wait_for(|playing| *playing == 0)).await;
+        match ended {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err("the server is still sending".to_owned()),
+        }
     }
 
     /// Waits until every connection on which the case was played has ended; what was asked on one of
@@ -171,7 +185,10 @@ async fn serve(mut stream: TcpStream, number: usize, stage: &Stage) {
             .unwrap()
             .clone()
             .expect("a case was prepared");
-        match perform(&mut stream, &play, stage).await {
+        stage.playing.send_modify(|playing| *playing += 1);
+        let ending = perform(&mut stream, &play, stage).await;
+        stage.playing.send_modify(|playing| *playing -= 1);
+        match ending {
             Ending::Stay => {}
             Ending::Finish | Ending::Close | Ending::Reset => return,
         }
