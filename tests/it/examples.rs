@@ -54,7 +54,7 @@ async fn every_example_is_explained_and_valid_without_a_warning() {
 async fn server(name: &str, protocol: Protocol) -> WebServer {
     match protocol {
         Protocol::Http => WebServer::answering(name, |_| Answer::ok("OK ok healthy up\n")).await,
-        Protocol::Tcp => {
+        Protocol::Tcp | Protocol::Tls => {
             WebServer::scripted(name, async |mut exchange: Exchange| {
                 exchange.wire.send("220 ready\r\n").await?;
                 let bytes = exchange.wire.some().await?;
@@ -120,7 +120,7 @@ async fn every_example_runs_and_every_virtual_service_answers() {
                     let status = client.ask("/", &[]).await.status();
                     assert!(status < 500, "{shown} answers {status}");
                 }
-                Protocol::Tcp => {
+                Protocol::Tcp | Protocol::Tls => {
                     client.send("hello").await;
                     let answer = client.closed().await;
                     assert_eq!(answer, b"220 ready\r\nhello", "{shown}");

@@ -281,6 +281,7 @@ fn welcome(ready: &Ready, config: &Config, screen: &Screen) -> String {
         let protocol = match service.protocol {
             Protocol::Http => "http",
             Protocol::Tcp => "tcp",
+            Protocol::Tls => "tls",
         };
         let place = match ready.virtual_services.get(name.as_str()) {
             Some(address) => paint.code(format!("{protocol}://{address}")),

@@ -132,7 +132,7 @@ impl<E: Engine> Controller<E> {
                 let config = edited(current.config.config(), edits).map_err(Refused::Invalid)?;
                 self.document(config)?
             }
-            Change::Document(config) => self.document(config.clone())?,
+            Change::Document(config) => self.document((**config).clone())?,
             Change::Rollback(number) => self.shared.document(*number)?,
         };
         Ok(Planned {
@@ -203,7 +203,7 @@ impl<E: Engine> Controller<E> {
     fn wanted(&self, mut proposal: Proposal) -> Result<(Wanted, Proposal), Refused> {
         let change = std::mem::replace(&mut proposal.change, Change::Rollback(0));
         let wanted = match change {
-            Change::Document(config) => Wanted::Document(self.document(config)?),
+            Change::Document(config) => Wanted::Document(self.document(*config)?),
             Change::Edits(edits) => Wanted::Edits(edits),
             Change::Rollback(number) => {
                 let comment = || format!("back to revision {number}");

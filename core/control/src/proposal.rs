@@ -33,7 +33,7 @@ pub struct Proposal {
 /// What the document shall be.
 pub enum Change {
     /// This document, whole.
-    Document(Config),
+    Document(Box<Config>),
     /// The one in force, edited when it is its turn, so that edits of different objects
     /// never overwrite each other.
     Edits(Vec<Edit>),

@@ -180,7 +180,7 @@ fn take_again(
         author: Caller::administrator(machine_user()),
         source: Source::File,
         comment: None,
-        change: Change::Document(config.config().clone()),
+        change: Change::Document(Box::new(config.config().clone())),
         parent: None,
         expected: Vec::new(),
         confirm: None,

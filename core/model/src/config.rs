@@ -13,16 +13,22 @@ use crate::value::Name;
 
 pub mod admin;
 pub mod balance;
+pub mod certificate;
 pub mod health_check;
 pub mod limits;
 pub mod persistence;
 pub mod pool;
 pub mod rule;
 pub mod telemetry;
+pub mod tls;
 pub mod virtual_service;
 
 pub use admin::{Admin, AdminCertificate};
 pub use balance::Balance;
+pub use certificate::{
+    Authority, AuthoritySource, Certificate, CertificateFiles, CertificateSource, SelfSigned,
+    StoredCertificate,
+};
 pub use health_check::{HealthCheck, HttpProbe, Probe, TcpProbe};
 pub use limits::Limits;
 pub use persistence::{
@@ -31,6 +37,7 @@ pub use persistence::{
 pub use pool::{Ejection, Pool, PrivateConnections, Queue, Reuse, Server, ServerState};
 pub use rule::{Action, FixedResponse, HeaderEdits, HeaderMatch, Match, PathMatch, Redirect, Rule};
 pub use telemetry::{AccessLog, AccessLogFormat, AccessLogOutput, Telemetry};
+pub use tls::{ClientCertificates, ClientTls, Hsts, ServerTls, TlsHeaders, TlsPolicy, UnknownHost};
 pub use virtual_service::{
     ClientTimeouts, ForwardedHeaders, ForwardedMode, HeadLimits, Protocol, Unavailable,
     VirtualService,
@@ -41,11 +48,15 @@ pub use virtual_service::{
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What clients connect to, by name.
-    #[schemars(extend("x-effect-added" = "rebind", "x-effect-removed" = "rebind", "x-needs" = ["pools"]))]
+    #[schemars(extend("x-effect-added" = "rebind", "x-effect-removed" = "rebind", "x-needs" = ["pools", "certificates", "authorities"]))]
     pub virtual_services: BTreeMap<Name, VirtualService>,
     /// The groups of servers that traffic goes to, by name.
-    #[schemars(extend("x-effect-removed" = "drain"))]
+    #[schemars(extend("x-effect-removed" = "drain", "x-needs" = ["certificates", "authorities"]))]
     pub pools: BTreeMap<Name, Pool>,
+    /// The certificates that the balancer shows to clients and servers, by name.
+    pub certificates: BTreeMap<Name, Certificate>,
+    /// Who vouches for the certificates of servers and clients, by name.
+    pub authorities: BTreeMap<Name, Authority>,
     /// What the whole balancer may use.
     pub limits: Limits,
     /// Metrics and access log.

@@ -12,6 +12,7 @@ mod reach;
 mod reference;
 mod rule;
 mod service;
+mod tls;
 
 use found::Found;
 
@@ -43,7 +44,7 @@ impl ValidConfig {
 }
 
 /// Every check of a document as a whole.
-const CHECKS: [fn(&Config, &mut Found); 23] = [
+const CHECKS: [fn(&Config, &mut Found); 29] = [
     reference::unknown_pools,
     reference::sorry_pool_is_pool,
     reference::unused_pools,
@@ -52,6 +53,12 @@ const CHECKS: [fn(&Config, &mut Found); 23] = [
     machine::log_file_name,
     machine::admin_certificate,
     machine::certificate_unused,
+    tls::unknown_certificates,
+    tls::unknown_authorities,
+    tls::unused,
+    tls::files,
+    tls::with_clients,
+    tls::with_servers,
     service::nowhere_to_go,
     service::service_disabled,
     service::close_false,

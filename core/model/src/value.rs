@@ -16,6 +16,7 @@ mod http;
 mod number;
 mod period;
 mod status;
+mod tls;
 
 pub use address::{Cidr, ListenAddress, ServerAddress};
 pub use fingerprint::Fingerprint;
@@ -25,6 +26,7 @@ pub use http::{
 pub use number::{PrefixV4, PrefixV6, Weight};
 pub use period::Period;
 pub use status::{StatusCode, StatusRange};
+pub use tls::{AlpnName, CertificateName, PemCertificates, ServerName};
 
 /// Why a piece of text is not a value: what was wrong with it and what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -170,6 +172,11 @@ impl JsonSchema for Name {
 /// What is wrong with the text, and what would be accepted.
 pub fn check_format(format: &str, text: &str) -> Result<(), InvalidValue> {
     match format {
+        "lb-alpn" => AlpnName::from_str(text).map(drop),
+        "lb-certificate-name" => CertificateName::from_str(text).map(drop),
+        "lb-fingerprint" => Fingerprint::from_str(text).map(drop),
+        "lb-pem-certificates" => PemCertificates::from_str(text).map(drop),
+        "lb-server-name" => ServerName::from_str(text).map(drop),
         "lb-name" => Name::from_str(text).map(drop),
         "lb-period" => Period::from_str(text).map(drop),
         "lb-cidr" => Cidr::from_str(text).map(drop),
@@ -206,6 +213,11 @@ pub(crate) fn text_schemas() -> Vec<Schema> {
         HeaderName,
         HeaderText,
         StatusRange,
-        LocationTemplate
+        LocationTemplate,
+        AlpnName,
+        CertificateName,
+        ServerName,
+        Fingerprint,
+        PemCertificates
     ]
 }

@@ -29,7 +29,7 @@ pub(crate) async fn serve(
     match live.protocol() {
         Protocol::Http => http::serve(worker, live, client).await,
         // On the heap: it is larger than what an idle HTTP connection needs.
-        Protocol::Tcp => Box::pin(tcp::serve(worker, live, client)).await,
+        Protocol::Tcp | Protocol::Tls => Box::pin(tcp::serve(worker, live, client)).await,
     }
 }
 

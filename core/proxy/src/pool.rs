@@ -114,6 +114,7 @@ impl Pool {
             balance,
             persistence,
             health_check,
+            tls: _,
             ejection,
             slow_start,
             connect_timeout,

@@ -130,6 +130,7 @@ impl Routes {
                 method: _,
                 header: _,
                 source,
+                alpn: _,
             } = &rule.matches;
             let matches = source.is_empty() || source.iter().any(|net| net.contains(client));
             if let (true, Some(destination)) = (matches, destination) {
@@ -163,6 +164,7 @@ fn mismatch(conditions: &Match, asked: &Asked<'_>, host: &[u8]) -> Option<&'stat
         method,
         header,
         source,
+        alpn: _,
     } = conditions;
     if !source.is_empty() && !source.iter().any(|network| network.contains(asked.client)) {
         return Some("the client is in none of the networks of `source`");

@@ -228,6 +228,8 @@ impl Service {
             enabled: _,
             address,
             protocol,
+            tls: _,
+            redirect_to_https: _,
             pool: _,
             rules: _,
             unavailable: _,

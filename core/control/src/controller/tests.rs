@@ -75,7 +75,7 @@ fn propose(change: Change) -> Proposal {
 }
 
 fn whole(number: u32) -> Proposal {
-    propose(Change::Document(document(number)))
+    propose(Change::Document(Box::new(document(number))))
 }
 
 fn weight(server: &str, weight: u16) -> Proposal {
@@ -215,7 +215,7 @@ fn what_is_stale_or_wrong_or_cannot_be_served_changes_nothing() {
     let mut dangling = document(1001);
     dangling.pools.clear();
     let error = stand
-        .apply(propose(Change::Document(dangling)))
+        .apply(propose(Change::Document(Box::new(dangling))))
         .unwrap_err();
     assert!(matches!(&error, Refused::Invalid(problems) if problems.iter().any(Problem::is_error)));
 
@@ -443,7 +443,9 @@ fn large() -> Config {
 #[test]
 fn an_edit_among_10_000_servers_is_quick() {
     let stand = Stand::new();
-    stand.apply(propose(Change::Document(large()))).unwrap();
+    stand
+        .apply(propose(Change::Document(Box::new(large()))))
+        .unwrap();
     let mut times: Vec<_> = (0..9)
         .map(|turn| {
             let path = "pools/pool500/servers/iis5".parse().unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Balance, HealthCheck, Persistence};
+use super::{Balance, HealthCheck, Persistence, ServerTls};
 use crate::value::{Name, Period, ServerAddress, Weight};
 
 /// Servers with one balance, one persistence and one health check.
@@ -28,6 +28,10 @@ pub struct Pool {
     /// How servers are probed; when absent, they count as up until traffic fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
+    /// TLS with servers; when absent, what goes to them is not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-effect" = "drain"))]
+    pub tls: Option<ServerTls>,
     /// When live traffic takes a server out for a while.
     pub ejection: Ejection,
     /// How long the share of a server that came up or was enabled grows from nothing to its full
@@ -149,6 +153,7 @@ impl Default for Pool {
             balance: Balance::default(),
             persistence: None,
             health_check: None,
+            tls: None,
             ejection: Ejection::default(),
             slow_start: None,
             connect_timeout: Period::seconds(5),

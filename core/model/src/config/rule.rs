@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::value::{
-    Cidr, HeaderName, HeaderText, HostPattern, LocationTemplate, Method, Name, Pattern, StatusCode,
-    UrlPath,
+    AlpnName, Cidr, HeaderName, HeaderText, HostPattern, LocationTemplate, Method, Name, Pattern,
+    StatusCode, UrlPath,
 };
 
 /// One rule of a virtual service. Rules are tried in order; the first that matches and has an action
@@ -35,7 +35,8 @@ pub struct Rule {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Match {
-    /// The host that the request names.
+    /// The host that the request names, or with `protocol = "tls"` the one that the client asks for
+    /// (SNI).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub host: Vec<HostPattern>,
     /// The path, without the query, as the client sent it.
@@ -50,6 +51,9 @@ pub struct Match {
     /// The network of the client.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<Cidr>,
+    /// The protocols that the client offers behind TLS (ALPN); only with `protocol = "tls"`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alpn: Vec<AlpnName>,
 }
 
 /// A condition on the path of a request.

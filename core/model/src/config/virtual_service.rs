@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FixedResponse, Redirect, Rule};
+use super::{ClientTls, FixedResponse, Redirect, Rule};
 use crate::value::{Cidr, ListenAddress, Name, Period};
 
 /// An address that clients use, and what happens to their traffic.
@@ -25,6 +25,12 @@ pub struct VirtualService {
     #[serde(default)]
     #[schemars(extend("x-effect" = "drain"))]
     pub protocol: Protocol,
+    /// TLS with clients; when absent, what they send is not encrypted, or not decrypted here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClientTls>,
+    /// `true`: every request is sent to `https` of the same host, on port 443, and reaches no server.
+    #[serde(default)]
+    pub redirect_to_https: bool,
     /// The pool for traffic that no rule decides on; when absent, such traffic is refused (HTTP: 404).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<Name>,
@@ -60,6 +66,9 @@ pub enum Protocol {
     Http,
     /// Any protocol over TCP: each connection is balanced as a whole.
     Tcp,
+    /// TLS that is passed to servers as it is. Rules see what the client asks for in the open: the host
+    /// (SNI) and the protocols that it offers (ALPN).
+    Tls,
 }
 
 /// What clients get while no server is available.

@@ -29,6 +29,8 @@ fn differing(from: &Config, to: &Config) -> (Value, Value) {
     let Config {
         virtual_services,
         pools,
+        certificates,
+        authorities,
         limits,
         telemetry,
         admin,
@@ -36,6 +38,8 @@ fn differing(from: &Config, to: &Config) -> (Value, Value) {
     let mut pair = Pair::default();
     pair.map("virtual_services", virtual_services, &to.virtual_services);
     pair.map("pools", pools, &to.pools);
+    pair.map("certificates", certificates, &to.certificates);
+    pair.map("authorities", authorities, &to.authorities);
     pair.value("limits", limits, &to.limits);
     pair.value("telemetry", telemetry, &to.telemetry);
     pair.value("admin", admin, &to.admin);

@@ -1,5 +1,5 @@
-//! The order of changes: what others need comes first, and objects are removed last, after those that
-//! used them.
+//! The order of changes: what others need comes first, what has nothing to do with others comes after
+//! them, and objects are removed last, after those that used them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,9 +13,17 @@ static RANKS: LazyLock<BTreeMap<&str, usize>> = LazyLock::new(|| {
     let Kind::Table(fields) = &shape().kind else {
         return BTreeMap::new();
     };
-    let ranks = fields
-        .iter()
-        .map(|field| (&*field.name, rank(field, fields)));
+    let alone = |field: &Field| {
+        field.needs.is_empty() && !fields.iter().any(|f| f.needs.contains(&field.name))
+    };
+    let ranks = fields.iter().map(|field| {
+        let rank = if alone(field) {
+            fields.len()
+        } else {
+            rank(field, fields)
+        };
+        (&*field.name, rank)
+    });
     ranks.collect()
 });
 

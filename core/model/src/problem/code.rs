@@ -68,6 +68,12 @@ codes! {
     "E0215" CloseFalse: "`close = false` says nothing.",
     "E0216" SorryPoolIsPool: "The sorry pool of a virtual service is the pool that it stands in for.",
     "E0217" NotAFileName: "A file has no usable name.",
+    "E0218" UnknownCertificate: "A certificate is named that does not exist.",
+    "E0219" UnknownAuthority: "An authority is named that does not exist.",
+    "E0220" TlsPassedThrough: "TLS is both passed to servers as it is and decrypted.",
+    "E0221" RedirectInCircles: "Clients that use https are sent to https.",
+    "E0222" PassThroughOnly: "A rule looks at what is only seen of TLS that is passed to servers.",
+    "E0223" InsecureAndVerified: "Servers may show any certificate, and must show a certain one.",
     "E0301" UnknownObject: "An object is named that does not exist.",
     "E0302" OtherName: "An object is given another name than it has.",
     "E0303" NoOrder: "An object without a place among others is moved.",
@@ -86,6 +92,10 @@ codes! {
     "W0213" CookieShared: "Two pools of a virtual service set the same cookie.",
     "W0214" TargetAboveHead: "The request target may be larger than the whole header.",
     "W0215" CertificateUnused: "A certificate is given for an address that is not.",
+    "W0216" UnusedCertificate: "A certificate is shown by nothing.",
+    "W0217" UnusedAuthority: "An authority is trusted by nothing.",
+    "W0218" RedirectsEverything: "A virtual service that sends everything to https has a pool or rules.",
+    "W0219" InsecureServers: "Servers of a pool may show any certificate.",
 }
 
 impl Code {

@@ -95,5 +95,8 @@ fn of_field(field: &'static Field, parent: Option<&'static str>, shape: &'static
 }
 
 fn singular(plural: &str) -> &str {
-    plural.strip_suffix('s').unwrap_or(plural)
+    match plural {
+        "authorities" => "authority",
+        _ => plural.strip_suffix('s').unwrap_or(plural),
+    }
 }

@@ -59,6 +59,13 @@ pub(crate) fn text(format: &str) -> BoxedStrategy<String> {
         "lb-status-range" => (100_u16..=599, 100_u16..=599)
             .prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b)))
             .boxed(),
+        "lb-alpn" => regex("[a-z0-9/.]{1,10}"),
+        "lb-certificate-name" => regex("(\\*\\.)?[a-zA-Z0-9]{1,8}(\\.[a-z]{1,5}){1,3}"),
+        "lb-server-name" => regex("[a-zA-Z0-9]{1,8}(\\.[a-z]{1,5}){0,3}"),
+        "lb-fingerprint" => regex("sha256:[0-9a-f]{64}"),
+        "lb-pem-certificates" => regex(
+            "(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/]{4}){1,20}\n-----END CERTIFICATE-----\n){1,3}",
+        ),
         format => panic!("the form {format} has no strategy"),
     }
 }

@@ -136,6 +136,7 @@ fn covers(earlier: &Match, later: &Match) -> bool {
         method,
         header,
         source,
+        alpn,
     } = earlier;
     let hosts = host.is_empty()
         || !later.host.is_empty() && later.host.iter().all(|l| host.iter().any(|e| e.covers(l)));
@@ -153,7 +154,9 @@ fn covers(earlier: &Match, later: &Match) -> bool {
                 .source
                 .iter()
                 .all(|l| source.iter().any(|e| e.covers(*l)));
-    hosts && paths && methods && headers && sources
+    let protocols =
+        alpn.is_empty() || !later.alpn.is_empty() && later.alpn.iter().all(|l| alpn.contains(l));
+    hosts && paths && methods && headers && sources && protocols
 }
 
 fn path_covers(earlier: &PathMatch, later: &PathMatch) -> bool {

@@ -37,24 +37,35 @@ pub(super) fn pools_of<'a>(
 pub(super) fn unknown_pools(config: &Config, found: &mut Found) {
     for (name, service) in &config.virtual_services {
         for (path, pool) in pools_of(name, service) {
-            if config.pools.contains_key(pool) {
-                continue;
+            if !config.pools.contains_key(pool) {
+                unknown(
+                    "pool",
+                    Code::UnknownPool,
+                    (path, pool),
+                    config.pools.keys(),
+                    found,
+                );
             }
-            let known = config.pools.keys().map(Name::as_str);
-            let near = if found.is_full() {
-                String::new()
-            } else {
-                did_you_mean(pool.as_str(), known)
-            };
-            let help = format!("{near}define it as [pools.{pool}], or name one that exists");
-            found.report(
-                Code::UnknownPool,
-                path,
-                format!("there is no pool `{pool}`"),
-                help,
-            );
         }
     }
+}
+
+/// Reports a name of something that is not there, with the nearest that is.
+pub(super) fn unknown<'a>(
+    noun: &str,
+    code: Code,
+    (path, name): (Path, &Name),
+    known: impl Iterator<Item = &'a Name>,
+    found: &mut Found,
+) {
+    let near = if found.is_full() {
+        String::new()
+    } else {
+        did_you_mean(name.as_str(), known.map(Name::as_str))
+    };
+    let plural = crate::schema::noun(noun).map_or(noun, |noun| noun.plural);
+    let help = format!("{near}define it as [{plural}.{name}], or name one that exists");
+    found.report(code, path, format!("there is no {noun} `{name}`"), help);
 }
 
 pub(super) fn unused_pools(config: &Config, found: &mut Found) {

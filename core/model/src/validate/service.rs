@@ -7,10 +7,12 @@ use crate::config::{
     VirtualService,
 };
 use crate::problem::{Code, Path};
+use crate::value::Name;
 
 pub(super) fn nowhere_to_go(config: &Config, found: &mut Found) {
     for (name, service) in &config.virtual_services {
-        if service.pool.is_none() && service.rules.is_empty() {
+        let answers = service.redirect_to_https || !service.rules.is_empty();
+        if service.pool.is_none() && !answers {
             let message = format!("the virtual service `{name}` has neither a pool nor rules");
             let help = "add `pool = \"…\"` with the name of a pool";
             found.report(Code::NowhereToGo, service_path(name), message, help);
@@ -59,22 +61,24 @@ pub(super) fn target_above_head(config: &Config, found: &mut Found) {
     }
 }
 
-/// TCP carries no requests: nothing of a virtual service for TCP may depend on one.
+/// TCP and TLS that is not decrypted carry no requests: nothing of their virtual services may depend on
+/// one.
 pub(super) fn http_only(config: &Config, found: &mut Found) {
     for (name, service) in &config.virtual_services {
-        if service.protocol != Protocol::Tcp {
+        only_in_pass_through(name, service, found);
+        if service.protocol == Protocol::Http {
             continue;
         }
         let path = service_path(name);
         for (i, rule) in service.rules.iter().enumerate() {
-            http_only_in_rule(rule, &path.key("rules").index(i), found);
+            let path = path.key("rules").index(i);
+            http_only_in_rule(rule, service.protocol, &path, found);
         }
         http_only_in_service(service, &path, found);
         for (path, pool) in pools_of(name, service) {
             if config.pools.get(pool).is_some_and(has_cookie) {
-                let message = format!(
-                    "the pool `{pool}` keeps clients by a cookie, which TCP traffic does not have"
-                );
+                let message =
+                    format!("the pool `{pool}` keeps clients by a cookie, which only HTTP has");
                 let help = "give the pool `persistence = { source = {} }`, or make another pool \
                             with the same servers";
                 found.report(Code::HttpOnly, path, message, help);
@@ -83,7 +87,30 @@ pub(super) fn http_only(config: &Config, found: &mut Found) {
     }
 }
 
+/// What only TLS that is not decrypted has.
+fn only_in_pass_through(name: &Name, service: &VirtualService, found: &mut Found) {
+    if service.protocol == Protocol::Tls {
+        return;
+    }
+    for (i, rule) in service.rules.iter().enumerate() {
+        if !rule.matches.alpn.is_empty() {
+            let path = service_path(name).key("rules").index(i);
+            let message = "a condition on what clients offer with ALPN, where nobody looks at it";
+            let help = "remove it, or use `protocol = \"tls\"`";
+            found.report(
+                Code::PassThroughOnly,
+                path.key("match").key("alpn"),
+                message,
+                help,
+            );
+        }
+    }
+}
+
 fn http_only_in_service(service: &VirtualService, path: &Path, found: &mut Found) {
+    if service.redirect_to_https {
+        not_in_tcp(&path.key("redirect_to_https"), "a redirect", found);
+    }
     if service.forwarded != ForwardedHeaders::default() {
         not_in_tcp(&path.key("forwarded"), "header fields for servers", found);
     }
@@ -97,16 +124,17 @@ fn http_only_in_service(service: &VirtualService, path: &Path, found: &mut Found
     }
 }
 
-fn http_only_in_rule(rule: &Rule, path: &Path, found: &mut Found) {
+fn http_only_in_rule(rule: &Rule, protocol: Protocol, path: &Path, found: &mut Found) {
     let Match {
         host,
         path: url_path,
         method,
         header,
         source: _,
+        alpn: _,
     } = &rule.matches;
     let conditions = [
-        ("host", !host.is_empty()),
+        ("host", protocol == Protocol::Tcp && !host.is_empty()),
         ("path", url_path.is_some()),
         ("method", !method.is_empty()),
         ("header", !header.is_empty()),
@@ -142,7 +170,7 @@ fn http_only_in_rule(rule: &Rule, path: &Path, found: &mut Found) {
 }
 
 fn not_in_tcp(path: &Path, what: &str, found: &mut Found) {
-    let message = format!("{what} in a virtual service with `protocol = \"tcp\"`");
+    let message = format!("{what} in a virtual service that does not speak HTTP");
     let help = "remove it, or use `protocol = \"http\"`";
     found.report(Code::HttpOnly, path.clone(), message, help);
 }

@@ -89,7 +89,7 @@ pub(super) fn put_document<E: Engine>(
         Format::Json
     };
     let config = parse(ask.text()?, format).map_err(invalid_document)?;
-    let mut proposal = proposal(ask, Change::Document(config), ask.manner()?);
+    let mut proposal = proposal(ask, Change::Document(Box::new(config)), ask.manner()?);
     match &ask.condition {
         None | Some(Condition::Exists) => {}
         Some(Condition::Absent) => return Err(mismatch("the document", "none", "there is one")),
@@ -229,7 +229,7 @@ fn proposal(ask: &Ask, change: Change, manner: Manner) -> Proposal {
 /// What is wanted, with a document read as strictly as one in a file.
 fn wanted(wanted: Wanted) -> Result<Change, ApiError> {
     Ok(match wanted {
-        Wanted::Document(value) => Change::Document(document(&value)?),
+        Wanted::Document(value) => Change::Document(Box::new(document(&value)?)),
         Wanted::Edits(edits) => Change::Edits(edits),
         Wanted::Rollback(number) => Change::Rollback(number),
     })
