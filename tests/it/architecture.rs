@@ -34,7 +34,6 @@ const CRATES: &[(&str, &[&str])] = &[
 const LIFE_OF_A_CONNECTION: &[&str] = &[
     "listener",
     "connection",
-    "tls",
     "protocol",
     "snapshot",
     "route",
@@ -46,13 +45,14 @@ const LIFE_OF_A_CONNECTION: &[&str] = &[
     "balance",
     "error",
     "codec",
+    "memory",
+    "tls",
     "telemetry",
     "stream",
     "limit",
     "disposal",
     "buffer",
     "deadline",
-    "memory",
 ];
 
 /// No stages of a connection: the program around it, the thread that carries it, and the walk that

@@ -14,7 +14,7 @@ const FILE: &str = "hand-over";
 
 /// What the file begins with. Another version of the program that keeps it otherwise has another one,
 /// and forgets.
-const FORMAT: &[u8] = b"lbctl hand-over 1\n";
+const FORMAT: &[u8] = b"lbctl hand-over 2\n";
 
 /// What is older is of a worker whose successor did not come.
 const AGE_MAX: Duration = Duration::from_mins(2);
@@ -91,7 +91,7 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         assert_eq!(take(folder.path()), Memory::default());
         assert!(!path.exists(), "it is taken once");
-        for bytes in [&whole[..whole.len() - 1], b"lbctl hand-over 2\nxyz", b""] {
+        for bytes in [&whole[..whole.len() - 1], b"lbctl hand-over 3\nxyz", b""] {
             fs::write(&path, bytes).unwrap();
             assert_eq!(take(folder.path()), Memory::default());
             assert!(!path.exists());

@@ -15,6 +15,7 @@ use lb_model::api::{AdminStatus, ExplainRequest, UpgradeState};
 use lb_model::config::{AccessLog, Config, Telemetry};
 use lb_model::status::{Condition, Status};
 use lb_model::value::Name;
+use lb_proxy::Material;
 use lb_proxy::{AccessSink, Memory, Proxy};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -76,6 +77,7 @@ impl Running {
                 access_log: sink(&log),
                 sockets: Arc::clone(&sockets) as Arc<dyn lb_proxy::Sockets>,
                 memory,
+                material: Material::default(),
             },
         )?;
         Ok(Self {
@@ -187,7 +189,7 @@ impl Running {
         let log = turns.then(|| open_log(after)).transpose()?;
         let proxy = self
             .proxy
-            .prepare(config)
+            .prepare(config, &Material::default())
             .map_err(lb_proxy::StartError::from)?;
         let proxy = match &log {
             Some(log) => proxy.with_access_log(sink(log)),

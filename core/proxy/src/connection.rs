@@ -2,13 +2,17 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use lb_model::config::Protocol;
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::protocol::{http, tcp};
-use crate::snapshot::LiveService;
-use crate::stream::{Attendance, Client};
+use crate::snapshot::{LiveService, Security};
+use crate::stream::{Attendance, Client, Stream};
+use crate::tls;
 use crate::worker::Worker;
 
 /// Serves one connection to its end.
@@ -20,16 +24,72 @@ pub(crate) async fn serve(
     attendance: Rc<Attendance>,
 ) {
     let _open = Open::count(Rc::clone(&live), worker.index);
+    let security = live.look(|service| match &service.security {
+        Security::Plain | Security::Redirect => Some(None),
+        Security::Tls(tls) => Some(Some(Arc::clone(&tls.config))),
+        Security::Unusable => None,
+    });
+    let Some(security) = security else { return };
+    let protocol = live.protocol();
     let client = Client {
         stream,
         peer: ends.peer,
         local: ends.local,
         attendance,
     };
+    // On the heap: all others are larger than what an idle HTTP connection needs.
+    match (protocol, security) {
+        (_, Some(config)) => Box::pin(secure(worker, live, client, config)).await,
+        (Protocol::Http, None) => http::serve(worker, live, client).await,
+        (Protocol::Tcp | Protocol::Tls, None) => {
+            Box::pin(tcp::serve(worker, live, client)).await;
+        }
+    }
+}
+
+/// Speaks TLS with the client first.
+async fn secure(
+    worker: Rc<Worker>,
+    live: Rc<LiveService>,
+    client: Client<TcpStream>,
+    config: Arc<ServerConfig>,
+) {
+    let Client {
+        stream,
+        peer,
+        local,
+        attendance,
+    } = client;
+    // A request in two pieces would wait for an acknowledgement; a failure only costs latency.
+    drop(stream.set_nodelay(true));
+    let until = Instant::now() + live.look(|service| service.timeouts.header.duration());
+    let counters = live.counters(worker.index);
+    let stream = match Box::pin(tls::accept(stream, config, until)).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let reason = error.reason();
+            if let Some(counter) = counters.handshake_failures.get(reason as usize) {
+                counter.add(1);
+            }
+            let service = &live.state.name;
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::debug!(%service, %peer, reason = reason.word(), %error, cause, "no TLS");
+            return;
+        }
+    };
+    counters.handshakes.add(1);
+    if stream.tls().is_some_and(|tls| tls.resumed) {
+        counters.handshakes_resumed.add(1);
+    }
+    let client = Client {
+        stream,
+        peer,
+        local,
+        attendance,
+    };
     match live.protocol() {
         Protocol::Http => http::serve(worker, live, client).await,
-        // On the heap: it is larger than what an idle HTTP connection needs.
-        Protocol::Tcp | Protocol::Tls => Box::pin(tcp::serve(worker, live, client)).await,
+        Protocol::Tcp | Protocol::Tls => tcp::serve(worker, live, client).await,
     }
 }
 

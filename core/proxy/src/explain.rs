@@ -13,7 +13,8 @@ use crate::policy::forwarded::{self, Hop};
 use crate::pool::{ClientKey, LocalPool, Pool, Server};
 use crate::protocol::http::codec::RequestHead;
 use crate::route::{Asked, Destination};
-use crate::snapshot::{OnUnavailable, Service, Snapshot};
+use crate::snapshot::{OnUnavailable, Security, Service, Snapshot};
+use crate::tls::Material;
 
 /// A request to explain.
 #[derive(Clone, Debug)]
@@ -113,7 +114,8 @@ pub fn explain(
     config: &ValidConfig,
     request: &ExplainRequest,
 ) -> Result<Explanation, ExplainError> {
-    let snapshot = Snapshot::build(config.config(), 1, None);
+    let (material, keys) = (Material::default(), Arc::default());
+    let snapshot = Snapshot::build(config.config(), &material, &keys, 1, None);
     let service = find(&snapshot, request.virtual_service.as_ref())?;
     if service.protocol != Protocol::Http {
         return Err(ExplainError::NotHttp(service.state.name.clone()));
@@ -138,6 +140,10 @@ pub fn explain(
         peer: request.client,
         trusted,
         port: service.address.port(),
+        scheme: match service.security {
+            Security::Plain | Security::Redirect => "http",
+            Security::Tls(_) | Security::Unusable => "https",
+        },
     };
     let client = forwarded::client(policy, &hop);
     let asked = Asked {

@@ -35,6 +35,7 @@ pub(crate) mod limit;
 pub(crate) mod memory;
 pub(crate) mod stream;
 pub(crate) mod telemetry;
+pub(crate) mod tls;
 
 mod explain;
 mod proxy;
@@ -49,3 +50,4 @@ pub use listener::{BindError, OwnSockets, Sockets, bind, bind_beside};
 pub use memory::Memory;
 pub use proxy::{Drained, Options, Prepared, Proxy, StartError};
 pub use telemetry::access_log::AccessSink;
+pub use tls::{AuthorityMaterial, Material};

@@ -7,10 +7,13 @@ use std::net::SocketAddr;
 use lb_model::value::Name;
 use serde::{Deserialize, Serialize};
 
+use crate::tls::TicketMemory;
+
 /// What is remembered of all pools.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     pub(crate) pools: BTreeMap<Name, PoolMemory>,
+    pub(crate) tickets: TicketMemory,
 }
 
 /// What is remembered of a pool.

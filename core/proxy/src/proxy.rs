@@ -20,6 +20,7 @@ use crate::memory::Memory;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::AccessSink;
 use crate::telemetry::{Histogram, PerWorker};
+use crate::tls::{Material, TicketKeys};
 use crate::worker::{AccessLog, Command, Common, Done, LogSwitch};
 
 mod change;
@@ -48,6 +49,8 @@ pub struct Options {
     pub sockets: Arc<dyn Sockets>,
     /// What a predecessor has left.
     pub memory: Memory,
+    /// Certificates and authorities.
+    pub material: Material,
 }
 
 /// Why a proxy did not start. Nothing of it is left running.
@@ -90,6 +93,7 @@ pub struct Proxy {
     sockets: Arc<dyn Sockets>,
     connections: Arc<Limit>,
     connections_max: usize,
+    ticket_keys: Arc<TicketKeys>,
     access_log: Mutex<Option<Arc<dyn AccessSink>>>,
     dropped_lines: Arc<AtomicU64>,
     pauses: Arc<PerWorker<Histogram>>,
@@ -168,7 +172,10 @@ impl Proxy {
             access_log,
             sockets,
             memory,
+            material,
         } = options;
+        let ticket_keys = Arc::new(TicketKeys::default());
+        ticket_keys.recall(&memory.tickets);
         let (disposal, disposed) = Disposal::new();
         let common = Common {
             connections: Arc::new(Limit::new(connections_max)),
@@ -186,6 +193,7 @@ impl Proxy {
             sockets,
             connections,
             connections_max,
+            ticket_keys,
             access_log: Mutex::new(access_log),
             dropped_lines: Arc::default(),
             pauses,
@@ -204,7 +212,7 @@ impl Proxy {
         proxy.freeing = Some(freeing);
         let health = HealthThread::start().map_err(StartError::Thread)?;
         proxy.health = Some(health);
-        let prepared = proxy.prepare(config)?;
+        let prepared = proxy.prepare(config, &material)?;
         prepared.snapshot.recall(&memory);
         proxy.commit(prepared);
         Ok(proxy)
@@ -213,7 +221,7 @@ impl Proxy {
     /// What a process that takes the place of this one needs besides the configuration: which server
     /// each client has, and how the servers are.
     pub fn memory(&self) -> Memory {
-        self.current.load().snapshot.memory()
+        self.current.load().snapshot.memory(&self.ticket_keys)
     }
 
     /// Builds what a configuration describes and binds what it needs, without any effect on what
@@ -225,11 +233,16 @@ impl Proxy {
     ///
     /// # Errors
     /// An address could not be bound.
-    pub fn prepare(&self, config: &ValidConfig) -> Result<Prepared, BindError> {
+    pub fn prepare(
+        &self,
+        config: &ValidConfig,
+        material: &Material,
+    ) -> Result<Prepared, BindError> {
         let base = self.current.load_full();
         let config = config.config();
         let workers = self.workers.len();
-        let snapshot = Snapshot::build(config, workers, Some(&base.snapshot));
+        let keys = &self.ticket_keys;
+        let snapshot = Snapshot::build(config, material, keys, workers, Some(&base.snapshot));
         let bound = self.bind(&snapshot)?;
         let listening = locked(&self.listening).clone();
         let change = Change::between(&base.snapshot, &snapshot, (&listening, &bound), workers);
@@ -321,7 +334,13 @@ impl Proxy {
         } else {
             // Something else has come into force meanwhile: what is in common with that has to be
             // found out anew. The sockets are here already.
-            let snapshot = Snapshot::build(snapshot.config(), workers, Some(&present.snapshot));
+            let snapshot = Snapshot::build(
+                snapshot.config(),
+                snapshot.material(),
+                &self.ticket_keys,
+                workers,
+                Some(&present.snapshot),
+            );
             let listening = locked(&self.listening).clone();
             let moved = (&listening, &bound);
             let change = Change::between(&present.snapshot, &snapshot, moved, workers);

@@ -26,6 +26,7 @@ use crate::protocol::http::codec::HeadLimits;
 use crate::route::{Destination, Routes};
 use crate::stream::Attendance;
 use crate::telemetry::{PerWorker, ServiceCounters};
+use crate::tls::{Material, ServiceTls, TicketKeys};
 use crate::upstream::Upstream;
 
 /// What all workers share of one configuration.
@@ -38,6 +39,7 @@ pub(crate) struct Snapshot {
     states: BTreeMap<Name, Arc<ServiceState>>,
     /// What it was built from, to see what the next one changes.
     config: Config,
+    material: Material,
 }
 
 /// One configuration of a virtual service.
@@ -47,6 +49,7 @@ pub(crate) struct Service {
     pub(crate) id: u64,
     pub(crate) address: SocketAddr,
     pub(crate) protocol: Protocol,
+    pub(crate) security: Security,
     /// The pools that it uses; routes refer to positions here.
     pub(crate) pools: Box<[Name]>,
     pub(crate) routes: Routes,
@@ -66,6 +69,17 @@ pub(crate) struct ServiceState {
     pub(crate) counters: PerWorker<ServiceCounters>,
     /// Client connections at a time.
     pub(crate) connections: Arc<Limit>,
+}
+
+/// Whether what clients send is encrypted.
+#[derive(Clone, Debug)]
+pub(crate) enum Security {
+    Plain,
+    /// Plain, and every request is sent to https.
+    Redirect,
+    Tls(Arc<ServiceTls>),
+    /// It should be, and cannot: nobody is served.
+    Unusable,
 }
 
 /// What clients get while no server is available.
@@ -124,7 +138,13 @@ pub(crate) struct LocalRoutes {
 impl Snapshot {
     /// Builds what a configuration describes. What it has in common with the `previous` snapshot is
     /// taken from there; nothing that runs is changed by it.
-    pub(crate) fn build(config: &Config, workers: usize, previous: Option<&Self>) -> Self {
+    pub(crate) fn build(
+        config: &Config,
+        material: &Material,
+        keys: &Arc<TicketKeys>,
+        workers: usize,
+        previous: Option<&Self>,
+    ) -> Self {
         let config = config.clone();
         let pools: BTreeMap<_, _> = config
             .pools
@@ -155,10 +175,16 @@ impl Snapshot {
                 let before = previous.and_then(|previous| previous.services.get(name));
                 let same = previous.and_then(|p| p.config.virtual_services.get(name));
                 let service = match before {
-                    Some(before) if same == Some(model) => Arc::clone(before),
+                    Some(before)
+                        if same == Some(model)
+                            && previous.is_some_and(|p| p.has_same_material(model, material)) =>
+                    {
+                        Arc::clone(before)
+                    }
                     Some(_) | None => {
                         let state = Arc::clone(states.get(name)?);
-                        Arc::new(Service::build(model, state))
+                        let security = Security::build(name, model, material, keys);
+                        Arc::new(Service::build(model, security, state))
                     }
                 };
                 Some((name.clone(), service))
@@ -169,18 +195,26 @@ impl Snapshot {
             pools,
             states,
             config,
+            material: material.clone(),
         }
+    }
+
+    /// Whether a virtual service has been built from the same certificates and authorities.
+    fn has_same_material(&self, model: &VirtualService, material: &Material) -> bool {
+        let tls = model.tls.as_ref();
+        tls.is_none_or(|tls| ServiceTls::same_material(tls, &self.material, material))
     }
 }
 
 impl Snapshot {
     /// What a successor of this process needs.
-    pub(crate) fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self, keys: &TicketKeys) -> Memory {
         let pools = self.pools.iter();
         Memory {
             pools: pools
                 .map(|(name, pool)| (name.clone(), pool.memory()))
                 .collect(),
+            tickets: keys.memory(),
         }
     }
 
@@ -197,6 +231,11 @@ impl Snapshot {
     pub(crate) const fn config(&self) -> &Config {
         &self.config
     }
+
+    /// The certificates and authorities that it was built from.
+    pub(crate) const fn material(&self) -> &Material {
+        &self.material
+    }
 }
 
 impl Service {
@@ -206,6 +245,7 @@ impl Service {
             id: next_id(),
             address: self.address,
             protocol: self.protocol,
+            security: self.security.clone(),
             pools: Box::default(),
             routes: Routes::default(),
             unavailable: OnUnavailable::Refuse,
@@ -217,7 +257,7 @@ impl Service {
         }
     }
 
-    fn build(model: &VirtualService, state: Arc<ServiceState>) -> Self {
+    fn build(model: &VirtualService, security: Security, state: Arc<ServiceState>) -> Self {
         let pools = pools_of(model);
         let position = |name: &Name| Destination::pool(name, &pools);
         let routes = Routes::compile(model, position);
@@ -247,6 +287,7 @@ impl Service {
             id: next_id(),
             address: address.socket_addr(),
             protocol: *protocol,
+            security,
             pools,
             routes,
             unavailable,
@@ -299,6 +340,37 @@ impl ServiceState {
         let closed = self.counters.sum(|c| c.connections_closed.get());
         let accepted = self.counters.sum(|c| c.connections.get());
         accepted.saturating_sub(closed)
+    }
+}
+
+impl Security {
+    fn build(
+        name: &Name,
+        model: &VirtualService,
+        material: &Material,
+        keys: &Arc<TicketKeys>,
+    ) -> Self {
+        match &model.tls {
+            Some(tls) => match ServiceTls::build(name, tls, model.protocol, material, keys) {
+                Some(tls) => Self::Tls(Arc::new(tls)),
+                None => Self::Unusable,
+            },
+            None if model.redirect_to_https => Self::Redirect,
+            None => Self::Plain,
+        }
+    }
+
+    /// The header line that every response gets; empty when there is none.
+    pub(crate) fn hsts(&self) -> &[u8] {
+        match self {
+            Self::Tls(tls) => &tls.hsts,
+            Self::Plain | Self::Redirect | Self::Unusable => &[],
+        }
+    }
+
+    /// Whether places on this host that servers name with http are given https.
+    pub(crate) fn rewrites_location(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.rewrite_location)
     }
 }
 

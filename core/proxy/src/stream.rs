@@ -13,17 +13,28 @@ use tokio::net::TcpStream;
 /// A stream of bytes to and from a client or a server.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Ready when there is something to read, so that a connection need not hold a buffer to wait.
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Whether something has arrived that the event loop may not have told of yet.
     fn has_unread(&self) -> bool;
 
     /// From now on, dropping the stream resets the connection instead of closing it in order.
     fn reset_when_dropped(&self);
+
+    /// Whether some of what the latest write was given may be on its way although that write is not
+    /// ready yet. It has to be repeated with the same bytes.
+    fn is_midway(&self) -> bool {
+        false
+    }
+
+    /// What is known about TLS, if it is spoken.
+    fn tls(&self) -> Option<&TlsFacts> {
+        None
+    }
 }
 
 impl Stream for TcpStream {
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
     }
 
@@ -36,6 +47,19 @@ impl Stream for TcpStream {
         // It fails only on a connection that is already gone.
         drop(self.set_zero_linger());
     }
+}
+
+/// What a TLS handshake has found out.
+#[derive(Debug)]
+pub(crate) struct TlsFacts {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub(crate) version: &'static str,
+    /// The cipher suite by its name in the registry.
+    pub(crate) cipher: &'static str,
+    /// The host that the client asked for.
+    pub(crate) server_name: Option<Box<str>>,
+    /// Whether a former session went on.
+    pub(crate) resumed: bool,
 }
 
 /// The client's side of a connection.

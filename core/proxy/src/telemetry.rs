@@ -28,6 +28,56 @@ pub(crate) struct ServiceCounters {
     pub(crate) bytes_sent: Counter,
     /// From the first byte of a request to the last byte of its response.
     pub(crate) duration: Histogram,
+    /// TLS handshakes that were completed, former sessions that went on included.
+    pub(crate) handshakes: Counter,
+    /// Those of them with which a former session went on.
+    pub(crate) handshakes_resumed: Counter,
+    /// TLS handshakes that were not, by [`HandshakeFailure`].
+    pub(crate) handshake_failures: [Counter; HandshakeFailure::ALL.len()],
+}
+
+/// Why a TLS handshake with a client was not completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HandshakeFailure {
+    Alert,
+    Certificate,
+    ClientGone,
+    NoCommonCipher,
+    NoCommonVersion,
+    NotTls,
+    Protocol,
+    Timeout,
+    UnknownHost,
+}
+
+impl HandshakeFailure {
+    /// All, in the order of their numbers.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Alert,
+        Self::Certificate,
+        Self::ClientGone,
+        Self::NoCommonCipher,
+        Self::NoCommonVersion,
+        Self::NotTls,
+        Self::Protocol,
+        Self::Timeout,
+        Self::UnknownHost,
+    ];
+
+    /// One word for metrics and logs.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Certificate => "certificate",
+            Self::ClientGone => "client_gone",
+            Self::NoCommonCipher => "no_common_cipher",
+            Self::NoCommonVersion => "no_common_version",
+            Self::NotTls => "not_tls",
+            Self::Protocol => "protocol",
+            Self::Timeout => "timeout",
+            Self::UnknownHost => "unknown_host",
+        }
+    }
 }
 
 /// What one worker counts for one server of a pool.

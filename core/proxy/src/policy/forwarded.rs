@@ -18,6 +18,8 @@ pub(crate) struct Hop<'a> {
     pub(crate) trusted: bool,
     /// The port that the peer connected to.
     pub(crate) port: u16,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
 }
 
 /// Whether header fields of this peer about the client are believed.
@@ -59,7 +61,12 @@ pub(crate) fn keeps(policy: &ForwardedHeaders, kind: FieldKind, trusted: bool) -
 
 /// The fields that are the same for every request of a peer that is not trusted: whatever it sends
 /// under these names is dropped, and ours depend on the connection alone.
-pub(crate) fn constant(policy: &ForwardedHeaders, peer: IpAddr, port: u16) -> Box<[u8]> {
+pub(crate) fn constant(
+    policy: &ForwardedHeaders,
+    peer: IpAddr,
+    port: u16,
+    scheme: &str,
+) -> Box<[u8]> {
     let mut lines = Vec::with_capacity(128);
     if policy.x_forwarded_for != ForwardedMode::Off {
         lines.extend_from_slice(b"X-Forwarded-For: ");
@@ -67,7 +74,9 @@ pub(crate) fn constant(policy: &ForwardedHeaders, peer: IpAddr, port: u16) -> Bo
         lines.extend_from_slice(b"\r\n");
     }
     if policy.x_forwarded_proto != ForwardedMode::Off {
-        lines.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+        lines.extend_from_slice(b"X-Forwarded-Proto: ");
+        lines.extend_from_slice(scheme.as_bytes());
+        lines.extend_from_slice(b"\r\n");
     }
     if policy.x_forwarded_port != ForwardedMode::Off {
         lines.extend_from_slice(b"X-Forwarded-Port: ");
@@ -124,7 +133,7 @@ fn write_value(hop: &Hop<'_>, kind: FieldKind, out: &mut Vec<u8>) -> bool {
     if kind == FieldKind::XForwardedFor {
         write_address(hop.peer, out);
     } else if kind == FieldKind::XForwardedProto {
-        out.extend_from_slice(b"http");
+        out.extend_from_slice(hop.scheme.as_bytes());
     } else if kind == FieldKind::XForwardedPort {
         write_number(u64::from(hop.port), out);
     } else if kind == FieldKind::XForwardedHost {
@@ -148,7 +157,8 @@ fn write_value(hop: &Hop<'_>, kind: FieldKind, out: &mut Vec<u8>) -> bool {
             out.extend_from_slice(authority);
             out.push(b'"');
         }
-        out.extend_from_slice(b";proto=http");
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(hop.scheme.as_bytes());
     }
     true
 }
@@ -235,6 +245,7 @@ mod tests {
             peer,
             trusted,
             port: 81,
+            scheme: "http",
         };
         let mut out = Vec::new();
         for field in head.fields.iter() {
@@ -245,7 +256,7 @@ mod tests {
                 out.extend_from_slice(b"\r\n");
             }
         }
-        write(policy, &hop, &constant(policy, peer, 81), &mut out);
+        write(policy, &hop, &constant(policy, peer, 81, "http"), &mut out);
         (String::from_utf8(out).expect("text"), client(policy, &hop))
     }
 

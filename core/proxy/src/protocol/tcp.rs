@@ -16,7 +16,7 @@ use crate::pool::{ClientKey, Held, Outcome, Reason, Refusal, Tried};
 use crate::route::Destination;
 use crate::snapshot::{LiveService, LocalService, OnUnavailable, Tunnelling};
 use crate::stream::{Client, Stream};
-use crate::telemetry::access_log::{AccessRecord, ServerRecord, Times};
+use crate::telemetry::access_log::{AccessRecord, ServerRecord, Times, TlsRecord};
 use crate::upstream::{ServerConnection, Upstream};
 use crate::worker::Worker;
 
@@ -77,7 +77,7 @@ pub(crate) async fn serve<S: Stream>(
     log(
         &worker,
         &live,
-        client.peer,
+        (client.peer, TlsRecord::of(client.stream.tls())),
         (rule, reached),
         &carried,
         duration,
@@ -88,7 +88,7 @@ pub(crate) async fn serve<S: Stream>(
 fn log(
     worker: &Worker,
     live: &LiveService,
-    peer: SocketAddr,
+    (peer, tls): (SocketAddr, Option<TlsRecord<'_>>),
     (rule, reached): (Option<Name>, Option<Chosen>),
     carried: &Carried,
     duration: Duration,
@@ -108,6 +108,7 @@ fn log(
             address: server.address,
         }),
         http: None,
+        tls,
         bytes_received: carried.to_server,
         bytes_sent: carried.to_client,
         times: Times {

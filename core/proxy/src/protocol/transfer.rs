@@ -5,8 +5,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::AsyncWrite;
-
 use crate::buffer::{Buffer, BufferPool, SMALL};
 use crate::protocol::http::codec::{BadMessage, BodyDecoder, Piece};
 use crate::stream::Stream;
@@ -35,6 +33,8 @@ pub(crate) struct Transfer {
     /// The side that the transfer waits for.
     pub(crate) waits_for: Side,
     last_read: usize,
+    /// Whether some of what is being written may be on its way, though none counts as sent.
+    midway: bool,
 }
 
 /// How a body is written.
@@ -75,6 +75,7 @@ impl Transfer {
             sent_bytes: 0,
             waits_for: Side::Sink,
             last_read: 0,
+            midway: false,
         }
     }
 
@@ -83,8 +84,13 @@ impl Transfer {
         self.out
     }
 
+    /// Whether nothing has been sent, not even in part.
+    pub(crate) const fn is_unsent(&self) -> bool {
+        self.sent_bytes == 0 && !self.midway
+    }
+
     /// Moves bytes until everything is written, or one side makes it wait.
-    pub(crate) fn poll<S: Stream, W: AsyncWrite + Unpin>(
+    pub(crate) fn poll<S: Stream, W: Stream>(
         &mut self,
         cx: &mut Context<'_>,
         pool: &BufferPool,
@@ -118,7 +124,7 @@ impl Transfer {
         Ok(())
     }
 
-    fn poll_flush<W: AsyncWrite + Unpin>(
+    fn poll_flush<W: Stream>(
         &mut self,
         cx: &mut Context<'_>,
         sink: &mut W,
@@ -127,6 +133,7 @@ impl Transfer {
             let count = match Pin::new(&mut *sink).poll_write(cx, rest) {
                 Poll::Ready(outcome) => written(outcome)?,
                 Poll::Pending => {
+                    self.midway |= sink.is_midway();
                     self.waits_for = Side::Sink;
                     return Poll::Pending;
                 }
@@ -140,7 +147,7 @@ impl Transfer {
     }
 
     /// Writes bytes of the body straight from the buffer.
-    fn poll_pass<W: AsyncWrite + Unpin>(
+    fn poll_pass<W: Stream>(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
@@ -154,9 +161,10 @@ impl Transfer {
             return Poll::Ready(Ok(()));
         };
         let bytes = buffer.bytes().get(..count).unwrap_or_default();
-        let count = match Pin::new(sink).poll_write(cx, bytes) {
+        let count = match Pin::new(&mut *sink).poll_write(cx, bytes) {
             Poll::Ready(outcome) => written(outcome)?,
             Poll::Pending => {
+                self.midway |= sink.is_midway();
                 self.waits_for = Side::Sink;
                 return Poll::Pending;
             }

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::buffer::{Buffer, BufferPool};
@@ -101,7 +100,7 @@ impl Direction {
         }
     }
 
-    fn poll<A: Stream, B: AsyncWrite + Unpin>(
+    fn poll<A: Stream, B: Stream>(
         &mut self,
         cx: &mut Context<'_>,
         pool: &BufferPool,

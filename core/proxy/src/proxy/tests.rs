@@ -19,6 +19,7 @@ mod servers;
 mod settings;
 mod size;
 mod sockets;
+mod tls;
 
 /// A document that is valid.
 fn config(text: &str) -> ValidConfig {
@@ -40,13 +41,14 @@ fn start_with(text: &str, access_log: Option<Arc<dyn AccessSink>>) -> Proxy {
         access_log,
         sockets: Arc::new(OwnSockets::default()),
         memory: Memory::default(),
+        material: Material::default(),
     };
     Proxy::start(&config(text), options).unwrap()
 }
 
 impl Proxy {
     fn change(&self, text: &str) {
-        self.commit(self.prepare(&config(text)).unwrap());
+        self.commit(self.prepare(&config(text), &Material::default()).unwrap());
     }
 
     fn address(&self, service: &str) -> SocketAddr {

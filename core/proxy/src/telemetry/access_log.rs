@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 use lb_model::config::AccessLogFormat;
 use lb_model::value::Name;
 
+use crate::stream::TlsFacts;
+
 mod clock;
 mod combined;
 mod json;
@@ -41,6 +43,8 @@ pub(crate) struct AccessRecord<'a> {
     pub(crate) server: Option<ServerRecord<'a>>,
     /// The request and its response; none for a TCP connection.
     pub(crate) http: Option<HttpRecord<'a>>,
+    /// How the client is connected, when that is with TLS.
+    pub(crate) tls: Option<TlsRecord<'a>>,
     /// Bytes received from the client.
     pub(crate) bytes_received: u64,
     /// Bytes sent to the client.
@@ -84,6 +88,28 @@ pub(crate) struct HttpRecord<'a> {
     pub(crate) status: Option<u16>,
 }
 
+/// TLS with the client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TlsRecord<'a> {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub(crate) version: &'a str,
+    /// The cipher suite by its name in the registry.
+    pub(crate) cipher: &'a str,
+    /// The host that the client asked for, as it wrote it.
+    pub(crate) server_name: Option<&'a str>,
+}
+
+impl<'a> TlsRecord<'a> {
+    /// What the log says of a connection.
+    pub(crate) fn of(facts: Option<&'a TlsFacts>) -> Option<Self> {
+        facts.map(|facts| Self {
+            version: facts.version,
+            cipher: facts.cipher,
+            server_name: facts.server_name.as_deref(),
+        })
+    }
+}
+
 /// Where the time went.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Times {
@@ -121,7 +147,8 @@ impl AccessRecord<'_> {
                 + optional(http.user_agent)
         });
         // Keys, numbers and addresses take up to about 500 bytes, names up to 63 each.
-        http + 640
+        let host = self.tls.and_then(|tls| tls.server_name);
+        http + host.map_or(0, str::len) + 640
     }
 }
 

@@ -6,7 +6,7 @@ use lb_model::status::Condition;
 use lb_model::value::Name;
 
 use self::page::{Active, ByStatus, Object, Page, Seconds, Total};
-use super::{Histogram, PerWorker, ServerCounters, ServiceCounters};
+use super::{Counter, HandshakeFailure, Histogram, PerWorker, ServerCounters, ServiceCounters};
 
 mod page;
 
@@ -68,7 +68,7 @@ const PAUSES: Seconds<Histogram> = Seconds {
     value: |pauses| pauses,
 };
 
-const SERVICE_TOTALS: [Total<ServiceCounters>; 5] = [
+const SERVICE_TOTALS: [Total<ServiceCounters>; 7] = [
     Total {
         name: "lb_virtual_service_connections_total",
         explanation: "Client connections accepted.",
@@ -93,6 +93,16 @@ const SERVICE_TOTALS: [Total<ServiceCounters>; 5] = [
         name: "lb_virtual_service_sent_bytes_total",
         explanation: "Bytes sent to clients.",
         value: |c| &c.bytes_sent,
+    },
+    Total {
+        name: "lb_virtual_service_tls_handshakes_total",
+        explanation: "TLS handshakes with clients that were completed.",
+        value: |c| &c.handshakes,
+    },
+    Total {
+        name: "lb_virtual_service_tls_resumed_handshakes_total",
+        explanation: "Those of them with which a former session went on.",
+        value: |c| &c.handshakes_resumed,
     },
 ];
 
@@ -213,6 +223,7 @@ pub(crate) fn render(view: &MetricsView<'_>) -> String {
     page.active(&SERVICE_ACTIVE, &objects);
     page.by_status(&SERVICE_RESPONSES, &objects);
     page.seconds(&SERVICE_DURATION, &objects);
+    page.handshake_failures(&objects);
 
     page.pools(pools);
     let objects: Vec<Object<'_, ServerCounters>> = pools
@@ -254,6 +265,25 @@ fn server_labels(pool: &PoolView<'_>, server: &ServerView<'_>) -> String {
 }
 
 impl Page {
+    fn handshake_failures(&mut self, services: &[Object<'_, ServiceCounters>]) {
+        let name = "lb_virtual_service_tls_handshake_failures_total";
+        self.family(
+            name,
+            "counter",
+            "TLS handshakes with clients that failed, by reason.",
+        );
+        for Object { labels, counters } in services {
+            for reason in HandshakeFailure::ALL {
+                let value = counters.sum(|c| {
+                    let counter = c.handshake_failures.get(reason as usize);
+                    counter.map_or(0, Counter::get)
+                });
+                let labels = format!("{labels},reason=\"{}\"", reason.word());
+                self.sample(name, &labels, value);
+            }
+        }
+    }
+
     fn pools(&mut self, pools: &[PoolView<'_>]) {
         let name = "lb_pool_queued_requests";
         self.family(name, "gauge", "Requests that wait for a server.");

@@ -15,7 +15,7 @@ use crate::policy::forwarded::{self, Hop};
 use crate::policy::header::Edits;
 use crate::pool::{ClientKey, Outcome, Tried};
 use crate::route::{Asked, Decision, Destination};
-use crate::snapshot::{LocalService, OnUnavailable};
+use crate::snapshot::{LocalService, OnUnavailable, Security};
 use crate::stream::Stream;
 use crate::upstream::Upstream;
 
@@ -63,8 +63,7 @@ impl<'a> Ask<'a> {
         service: &'a LocalService,
         head: &'a RequestHead,
         bytes: &'a [u8],
-        peer: IpAddr,
-        port: u16,
+        (peer, port, scheme): (IpAddr, u16, &'static str),
     ) -> Self {
         let policy = &service.service.forwarded;
         let trusted = !policy.trusted.is_empty() && forwarded::is_trusted(policy, peer);
@@ -74,6 +73,7 @@ impl<'a> Ask<'a> {
             peer,
             trusted,
             port,
+            scheme,
         };
         let client = forwarded::client(policy, &hop);
         let decision = service.routes.decide(&Asked {
@@ -113,15 +113,18 @@ impl<S: Stream> Connection<S> {
         let mut head = std::mem::take(&mut scratch.request);
         let mut bytes = std::mem::take(&mut scratch.request_bytes);
         let (peer, port) = (self.client.peer.ip(), self.client.local.port());
+        let secure = self.client.stream.tls().is_some();
+        let scheme = if secure { "https" } else { "http" };
         let mut queued_since = None;
         let after = loop {
             // The configuration in force: what the request meets from here on is of one piece.
             let service = self.live.current();
             if self.served != Some(service.service.id) {
                 self.served = Some(service.service.id);
-                self.forwarded = forwarded::constant(&service.service.forwarded, peer, port);
+                let policy = &service.service.forwarded;
+                self.forwarded = forwarded::constant(policy, peer, port, scheme);
             }
-            let ask = Ask::new(&service, &head, &bytes, peer, port);
+            let ask = Ask::new(&service, &head, &bytes, (peer, port, scheme));
             let mut facts = Facts::new(started);
             facts.rule = ask.decision.rule;
             facts.queued_since = queued_since;
@@ -154,6 +157,9 @@ impl<S: Stream> Connection<S> {
         scratch: &mut Scratch,
         facts: &mut Facts<'a>,
     ) -> Option<After> {
+        if matches!(ask.service.service.security, Security::Redirect) {
+            return Some(self.answer_https(ask, scratch, facts).await);
+        }
         let mut destination = ask.decision.destination;
         let mut replaced = false;
         loop {
@@ -216,6 +222,20 @@ impl<S: Stream> Connection<S> {
             facts,
         )
         .await
+    }
+
+    /// Sends the client to https of the same place.
+    async fn answer_https(
+        &mut self,
+        ask: &Ask<'_>,
+        scratch: &mut Scratch,
+        facts: &mut Facts<'_>,
+    ) -> After {
+        let (head, bytes) = (ask.hop.head, ask.hop.bytes);
+        let answer = Answer::https(head, bytes);
+        let edits = Edits::default();
+        self.answer(head, bytes, &answer, &edits, &mut scratch.to_client, facts)
+            .await
     }
 
     async fn answer_error(
@@ -338,7 +358,7 @@ impl<S: Stream> Connection<S> {
 fn may_repeat(idempotent: bool, stale: bool, upload: &Upload, error: &ProxyError) -> bool {
     // Bytes that a server sent after its last response are no answer to this request.
     let surplus = stale && matches!(error, ProxyError::ServerMessage(_));
-    let (sent, body) = (upload.transfer.sent_bytes, upload.transfer.body_bytes);
+    let body = upload.transfer.body_bytes;
     (surplus || matches!(error, ProxyError::ServerGone(_)))
-        && (sent == 0 || body == 0 && idempotent)
+        && (upload.transfer.is_unsent() || body == 0 && idempotent)
 }

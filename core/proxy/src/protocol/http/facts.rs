@@ -10,7 +10,7 @@ use super::Connection;
 use super::codec::{BadMessage, FieldKind, RequestHead, Version};
 use crate::pool::Reason;
 use crate::stream::Stream;
-use crate::telemetry::access_log::{AccessRecord, HttpRecord, ServerRecord, Times};
+use crate::telemetry::access_log::{AccessRecord, HttpRecord, ServerRecord, Times, TlsRecord};
 
 /// A request that was understood.
 pub(super) struct Request<'a> {
@@ -131,6 +131,7 @@ impl<S: Stream> Connection<S> {
             pool: facts.pool,
             server: facts.server,
             http: Some(http_record(request, facts.status)),
+            tls: TlsRecord::of(self.client.stream.tls()),
             bytes_received,
             bytes_sent: facts.bytes_sent,
             times: Times {

@@ -53,6 +53,7 @@ impl<S: Stream> Connection<S> {
             && self.keeps();
         let mut out = std::mem::take(memory.to_client);
         out.clear();
+        let (hop, security) = (&forward.ask.hop, &forward.ask.service.service.security);
         let context = ResponseContext {
             head: response,
             bytes: memory.response.bytes,
@@ -61,6 +62,10 @@ impl<S: Stream> Connection<S> {
             cookie: reached.lease.response_cookie(),
             keep_alive: keep,
             encoding,
+            hsts: security.hsts(),
+            secure_authority: security
+                .rewrites_location()
+                .then(|| request.authority(hop.bytes)),
         };
         write::response(&context, &mut out);
         facts.status = Some(response.status);
@@ -75,7 +80,7 @@ impl<S: Stream> Connection<S> {
             .await;
         self.note_bytes(&reached, &upload, &download, facts);
         if outcome.is_err() {
-            if download.sent_bytes == 0 {
+            if download.is_unsent() {
                 // Nothing of the response has reached the client: it can still be told.
                 facts.status = None;
             } else if unframed && http10 {

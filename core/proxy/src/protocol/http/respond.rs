@@ -53,7 +53,7 @@ impl<'a> Answer<'a> {
                 LocationPart::Path => escape(head.path(bytes), &mut location),
                 LocationPart::Port => write_number(u64::from(hop.port), &mut location),
                 LocationPart::Query => escape(head.query(bytes), &mut location),
-                LocationPart::Scheme => location.extend_from_slice(b"http"),
+                LocationPart::Scheme => location.extend_from_slice(hop.scheme.as_bytes()),
             }
         }
         // Two slashes at the start of a path would name another host to the browser.
@@ -72,9 +72,29 @@ impl<'a> Answer<'a> {
         }
     }
 
+    /// An answer that sends the client to https of the same host and path.
+    pub(super) fn https(head: &RequestHead, bytes: &[u8]) -> Answer<'static> {
+        let host = head.host(bytes);
+        if host.is_empty() {
+            return Answer::text(400, "400 Bad Request: the request names no host.\n");
+        }
+        let mut location = b"https://".to_vec();
+        location.extend_from_slice(host);
+        escape(head.path(bytes), &mut location);
+        escape(head.query(bytes), &mut location);
+        // 308 keeps the method; browsers remember both, and old clients know 301 alone.
+        let reads = matches!(head.method(bytes), b"GET" | b"HEAD");
+        Answer {
+            status: if reads { 301 } else { 308 },
+            content_type: "text/plain; charset=utf-8",
+            body: b"",
+            location: Some(location),
+        }
+    }
+
     fn write(
         &self,
-        edits: &Edits<'_>,
+        (edits, hsts): (&Edits<'_>, &[u8]),
         after: After,
         version: Version,
         to_head: bool,
@@ -101,6 +121,7 @@ impl<'a> Answer<'a> {
             out.extend_from_slice(b"\r\n");
         }
         edits.write(out);
+        out.extend_from_slice(hsts);
         if after != After::Keep {
             out.extend_from_slice(b"Connection: close\r\n");
         } else if version == Version::Http10 {
@@ -134,7 +155,10 @@ impl<S: Stream> Connection<S> {
         };
         let to_head = head.method(bytes) == b"HEAD";
         out.clear();
-        answer.write(edits, after, head.version, to_head, out);
+        self.live.look(|service| {
+            let extra = (edits, service.security.hsts());
+            answer.write(extra, after, head.version, to_head, out);
+        });
         facts.status = Some(answer.status);
         facts.bytes_sent += out.len() as u64;
         if self.write_all(out).await {
@@ -161,13 +185,10 @@ impl<S: Stream> Connection<S> {
         scratch.to_client.clear();
         let answer = Answer::text(message.status, &body);
         let (edits, version) = (Edits::default(), Version::Http11);
-        answer.write(
-            &edits,
-            After::Linger,
-            version,
-            false,
-            &mut scratch.to_client,
-        );
+        self.live.look(|service| {
+            let (extra, out) = ((&edits, service.security.hsts()), &mut scratch.to_client);
+            answer.write(extra, After::Linger, version, false, out);
+        });
         facts.status = Some(message.status);
         facts.bytes_sent = scratch.to_client.len() as u64;
         let sent = self.write_all(&scratch.to_client).await;

@@ -54,7 +54,7 @@ impl Upload {
     /// The upload for another server, when nothing of it has been sent: what was taken from the
     /// client is still in its memory. Otherwise that memory is given back.
     pub(super) fn unsent(mut self, memory: &mut Vec<u8>) -> Option<Self> {
-        if self.transfer.sent_bytes == 0 {
+        if self.transfer.is_unsent() {
             self.state = UploadState::Moving;
             return Some(self);
         }
@@ -214,6 +214,8 @@ impl<S: Stream> Connection<S> {
             cookie: None,
             keep_alive: true,
             encoding: Encoding::Plain,
+            hsts: &[],
+            secure_authority: None,
         };
         write::response(&context, &mut out);
         if self.write_all(&out).await {

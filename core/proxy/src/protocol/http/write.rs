@@ -147,6 +147,11 @@ pub(super) struct ResponseContext<'a> {
     pub(super) cookie: Option<&'a [u8]>,
     pub(super) keep_alive: bool,
     pub(super) encoding: Encoding,
+    /// The line that makes browsers keep to https; empty when there is none.
+    pub(super) hsts: &'a [u8],
+    /// The host and port that the client asked for with https, when places there that the server names
+    /// with http are given https.
+    pub(super) secure_authority: Option<&'a [u8]>,
 }
 
 /// Writes the head of a response for a client. Its version is ours (RFC 9110 section 6.2).
@@ -166,6 +171,12 @@ pub(super) fn response(context: &ResponseContext<'_>, out: &mut Vec<u8>) {
             if let (FieldKind::ContentLength, Framing::Length(length)) = (field.kind, head.framing)
             {
                 number_field(out, field.name(bytes), length);
+            } else if let Some((authority, rest)) = insecure_place(context, field) {
+                out.extend_from_slice(field.name(bytes));
+                out.extend_from_slice(b": https://");
+                out.extend_from_slice(authority);
+                out.extend_from_slice(rest);
+                out.extend_from_slice(b"\r\n");
             }
         }
     }
@@ -177,6 +188,7 @@ pub(super) fn response(context: &ResponseContext<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(cookie);
     }
     context.edits.write(out);
+    out.extend_from_slice(context.hsts);
     if head.status == 101 {
         out.extend_from_slice(b"Connection: upgrade\r\n");
     } else if head.status >= 200 && !context.keep_alive {
@@ -223,7 +235,51 @@ fn response_field_passes(context: &ResponseContext<'_>, field: Field) -> bool {
     let nominated = head.nominates
         && field.kind.may_be_nominated()
         && head.is_nominated(bytes, field.name(bytes));
+    if field.kind == FieldKind::Other {
+        let name = field.name(bytes);
+        // Browsers believe the first one.
+        let hsts = name.eq_ignore_ascii_case(b"strict-transport-security");
+        if hsts && !context.hsts.is_empty() || insecure_place(context, field).is_some() {
+            return false;
+        }
+    }
     !nominated && (context.edits.is_empty() || !context.edits.takes_out(field.name(bytes)))
+}
+
+/// What a field says about a place on the host of the client, when it names that with http: the host
+/// and port with which the client asked, and what comes after those. Nothing when the rules take the
+/// field out.
+fn insecure_place<'a>(context: &ResponseContext<'a>, field: Field) -> Option<(&'a [u8], &'a [u8])> {
+    let authority = context.secure_authority?;
+    let (name, value) = (field.name(context.bytes), field.value(context.bytes));
+    let names_place =
+        name.eq_ignore_ascii_case(b"location") || name.eq_ignore_ascii_case(b"content-location");
+    if !names_place || context.edits.takes_out(name) {
+        return None;
+    }
+    let (scheme, rest) = value.split_at_checked(b"http://".len())?;
+    if !scheme.eq_ignore_ascii_case(b"http://") {
+        return None;
+    }
+    let end = rest.iter().position(|b| b"/?#".contains(b));
+    let (named, rest) = rest.split_at(end.unwrap_or(rest.len()));
+    let same = without_port(named).eq_ignore_ascii_case(without_port(authority));
+    // Another port is another service, unless it is the one of plain HTTP or that of the client.
+    let port = named.get(without_port(named).len()..)?;
+    let own_port = authority.get(without_port(authority).len()..)?;
+    (same && (port.is_empty() || port == b":80" || port == own_port)).then_some((authority, rest))
+}
+
+/// A host without its port.
+fn without_port(authority: &[u8]) -> &[u8] {
+    let colon = authority.iter().rposition(|b| *b == b':');
+    let bracket = authority.iter().rposition(|b| *b == b']');
+    match colon {
+        Some(colon) if bracket.is_none_or(|bracket| bracket < colon) => {
+            authority.get(..colon).unwrap_or_default()
+        }
+        Some(_) | None => authority,
+    }
 }
 
 /// Consecutive lines that are kept are copied in one piece.

@@ -30,9 +30,15 @@ fn the_latest_commit_counts_in_whatever_order_they_were_prepared() {
     let proxy = start(&answers("0"));
     let address = proxy.address("shop");
     let mut client = Client::connect(address);
-    let first = proxy.prepare(&config(&answers("1"))).unwrap();
-    let second = proxy.prepare(&config(&shop(&[("a", a.address)]))).unwrap();
-    let third = proxy.prepare(&config(&answers("3"))).unwrap();
+    let first = proxy
+        .prepare(&config(&answers("1")), &Material::default())
+        .unwrap();
+    let second = proxy
+        .prepare(&config(&shop(&[("a", a.address)])), &Material::default())
+        .unwrap();
+    let third = proxy
+        .prepare(&config(&answers("3")), &Material::default())
+        .unwrap();
     proxy.commit(second);
     assert_eq!(client.server(), "a");
     proxy.commit(third);
@@ -48,7 +54,7 @@ fn sockets_of_what_was_prepared_stay_though_another_commit_removes_them() {
     let address = free_address();
     let text = answers("kept").replace("127.0.0.1:0", &address.to_string());
     let proxy = start(&text);
-    let prepared = proxy.prepare(&config(&text)).unwrap();
+    let prepared = proxy.prepare(&config(&text), &Material::default()).unwrap();
     proxy.change("");
     std::thread::sleep(Duration::from_millis(1200));
     proxy.commit(prepared);

@@ -100,7 +100,9 @@ fn a_request_in_progress_keeps_its_configuration_and_no_other() {
 fn what_is_prepared_and_dropped_leaves_nothing() {
     let a = Site::new("a");
     let proxy = start(&text(0, &a));
-    let prepared = proxy.prepare(&config(&text(1, &a))).unwrap();
+    let prepared = proxy
+        .prepare(&config(&text(1, &a)), &Material::default())
+        .unwrap();
     let service = Arc::downgrade(&prepared.snapshot.services["shop"]);
     let pool = Arc::downgrade(&prepared.snapshot.pools["web"]);
     drop(prepared);

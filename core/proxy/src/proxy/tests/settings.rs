@@ -47,7 +47,9 @@ fn the_access_log_is_switched_on_off_and_to_another_format_or_place() {
     assert!(lines(&first).starts_with('{'));
     proxy.change(&with("combined"));
     assert!(lines(&first).starts_with("127.0.0.1 "));
-    let prepared = proxy.prepare(&config(&with("json"))).unwrap();
+    let prepared = proxy
+        .prepare(&config(&with("json")), &Material::default())
+        .unwrap();
     let sink = Some(Arc::clone(&second) as Arc<dyn AccessSink>);
     proxy.commit(prepared.with_access_log(sink));
     assert!(lines(&second).starts_with('{'));

@@ -42,7 +42,7 @@ fn a_change_of_ten_thousand_servers_takes_a_moment_and_hardly_holds_up_anybody()
             let next = config(&large(weight, only_in));
             let pauses = proxy.pauses.durations(|pauses| pauses);
             let began = Instant::now();
-            let prepared = proxy.prepare(&next).unwrap();
+            let prepared = proxy.prepare(&next, &Material::default()).unwrap();
             let prepare = began.elapsed();
             let began = Instant::now();
             proxy.commit(prepared);

@@ -186,7 +186,9 @@ fn what_is_only_prepared_has_no_effect_and_leaves_nothing_behind() {
     });
     let before = proxy.server("web", "a");
     let without_check = text("disabled", two).replace("health_check = { interval = \"20ms\" }", "");
-    let prepared = proxy.prepare(&config(&without_check)).unwrap();
+    let prepared = proxy
+        .prepare(&config(&without_check), &Material::default())
+        .unwrap();
     assert_eq!(prepared.addresses().len(), 1);
     assert_eq!(listening(two.port()).len(), 2);
     let probes = a.connections();
@@ -203,7 +205,10 @@ fn an_address_in_use_is_an_error_that_changes_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let (one, two) = (free_address(), taken.local_addr().unwrap());
     let proxy = start(&at("a", one, "a"));
-    let error = proxy.prepare(&config(&(at("a", one, "x") + &at("b", two, "b"))));
+    let error = proxy.prepare(
+        &config(&(at("a", one, "x") + &at("b", two, "b"))),
+        &Material::default(),
+    );
     let error = error.err().unwrap();
     assert_eq!((error.service.as_str(), error.address), ("b", two));
     assert_eq!(Client::connect(one).server(), "a");
@@ -248,6 +253,7 @@ fn sockets_can_come_from_elsewhere_and_are_let_go() {
         access_log: None,
         sockets: Arc::clone(&kept) as Arc<dyn Sockets>,
         memory: Memory::default(),
+        material: Material::default(),
     };
     let address = free_address();
     let text = config(&at("a", address, "here"));

@@ -32,6 +32,13 @@ pub(super) fn write(line: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &mut L
     if let Some(http) = &record.http {
         exchange(line, http);
     }
+    if let Some(tls) = record.tls {
+        string(line, "tls_version", tls.version.as_bytes());
+        string(line, "tls_cipher", tls.cipher.as_bytes());
+        if let Some(name) = tls.server_name {
+            string(line, "server_name", name.as_bytes());
+        }
+    }
     integer(line, "bytes_received", record.bytes_received);
     integer(line, "bytes_sent", record.bytes_sent);
     seconds(line, "duration_seconds", Some(record.times.duration));

@@ -41,6 +41,7 @@ fn record<'a>(names: &'a Names, http: Option<HttpRecord<'a>>) -> AccessRecord<'a
             address: "10.0.0.11:80".parse().unwrap(),
         }),
         http,
+        tls: None,
         bytes_received: 312,
         bytes_sent: 1480,
         times: Times {

@@ -1,0 +1,69 @@
+//! What TLS is made of: certificates with their keys, and authorities. Whoever owns the proxy loads
+//! it; the data plane reads no files.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use lb_model::value::Name;
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::sign::CertifiedKey;
+
+/// Certificates and authorities by the names that a document gives them. One that is missing could not
+/// be loaded: what needs it refuses, and everything else serves.
+#[derive(Clone)]
+pub struct Material {
+    /// What is shown to clients and servers. Another object under the same name is another
+    /// certificate.
+    pub certificates: BTreeMap<Name, Arc<CertifiedKey>>,
+    /// Who vouches for servers and clients. Another object under the same name is another authority.
+    pub authorities: BTreeMap<Name, Arc<AuthorityMaterial>>,
+    /// Those that the system trusts.
+    pub system: Arc<RootCertStore>,
+}
+
+/// What is known of an authority.
+#[derive(Clone, Debug, Default)]
+pub struct AuthorityMaterial {
+    /// Its certificates.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// What it has revoked.
+    pub revocation_lists: Vec<CertificateRevocationListDer<'static>>,
+}
+
+impl Default for Material {
+    fn default() -> Self {
+        Self {
+            certificates: BTreeMap::new(),
+            authorities: BTreeMap::new(),
+            system: Arc::new(RootCertStore::empty()),
+        }
+    }
+}
+
+impl Material {
+    /// Whether a certificate is the same object in both.
+    pub(crate) fn same_certificate(&self, other: &Self, name: &Name) -> bool {
+        same(self.certificates.get(name), other.certificates.get(name))
+    }
+
+    /// Whether an authority is the same object in both.
+    pub(crate) fn same_authority(&self, other: &Self, name: &Name) -> bool {
+        same(self.authorities.get(name), other.authorities.get(name))
+    }
+}
+
+fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names alone: there are keys behind them.
+        f.debug_struct("Material")
+            .field("certificates", &self.certificates.keys())
+            .field("authorities", &self.authorities.keys())
+            .finish_non_exhaustive()
+    }
+}
