@@ -19,6 +19,9 @@ pub(crate) enum ProxyError {
     /// No connection to a server could be opened.
     #[error("no connection to a server could be opened")]
     Connect(#[source] io::Error),
+    /// What is sent must be encrypted, and cannot be.
+    #[error("TLS with the server cannot be spoken")]
+    NoTls,
     /// Opening a connection took longer than `connect_timeout`.
     #[error("the server did not accept the connection in time")]
     ConnectTimeout,
@@ -52,7 +55,7 @@ impl ProxyError {
             Self::ClientGone(_) => None,
             Self::ClientMessage(message) | Self::ServerMessage(message) => Some(message.status),
             Self::ClientSlow => Some(408),
-            Self::Connect(_) | Self::ServerGone(_) => Some(502),
+            Self::Connect(_) | Self::NoTls | Self::ServerGone(_) => Some(502),
             Self::Unavailable | Self::Superseded | Self::QueueFull | Self::QueueTimeout => {
                 Some(503)
             }
@@ -85,6 +88,7 @@ impl ProxyError {
             Self::ClientSlow => "client_slow",
             Self::Connect(_) => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
+            Self::NoTls => "no_tls",
             Self::ServerGone(_) => "server_gone",
             Self::ServerMessage(_) => "server_message",
             Self::ServerSlow => "server_slow",

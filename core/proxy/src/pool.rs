@@ -59,6 +59,8 @@ pub(crate) struct Pool {
     retry_budget_percent: u8,
     queue: Queue,
     reuse: Reuse,
+    /// Whether nothing may go to its servers in the open.
+    confidential: bool,
     /// Whether any server has a limit.
     limited: bool,
     by_tag: FxHashMap<Tag, ServerIndex>,
@@ -97,6 +99,14 @@ pub(crate) enum Outcome {
     Status(u16),
 }
 
+fn warn_of_tls(name: &Name) {
+    tracing::warn!(
+        pool = %name,
+        "this version speaks no TLS with servers: clients get 502, and nothing goes to them in the \
+         open; take `tls` off the pool if it may"
+    );
+}
+
 impl Pool {
     /// The pool that the model describes, for this many workers. A server of `previous` with the
     /// same name and address keeps its state; tables of persistence go on if their keys still mean
@@ -114,7 +124,7 @@ impl Pool {
             balance,
             persistence,
             health_check,
-            tls: _,
+            tls,
             ejection,
             slow_start,
             connect_timeout,
@@ -125,6 +135,9 @@ impl Pool {
             queue,
             reuse,
         } = model;
+        if tls.is_some() {
+            warn_of_tls(name);
+        }
         let persistence = persistence.as_ref().map(|model| {
             let previous = previous.and_then(|previous| previous.persistence.as_ref());
             Persistence::build(model, previous)
@@ -165,11 +178,17 @@ impl Pool {
             retry_budget_percent: *retry_budget_percent,
             queue: queue.clone(),
             reuse: reuse.clone(),
+            confidential: tls.is_some(),
             state: previous.map_or_else(
                 || Arc::new(PoolState::new(workers, limited)),
                 |previous| Arc::clone(&previous.state),
             ),
         })
+    }
+
+    /// Whether nothing may go to its servers in the open.
+    pub(crate) const fn is_confidential(&self) -> bool {
+        self.confidential
     }
 
     /// The server that goes on as the one of this name in the next configuration.

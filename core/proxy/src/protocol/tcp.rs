@@ -186,6 +186,9 @@ async fn connect(
     since: &mut Option<std::time::Instant>,
 ) -> Result<(Chosen, ServerConnection), ProxyError> {
     let local = &upstream.local;
+    if local.pool().is_confidential() {
+        return Err(ProxyError::NoTls);
+    }
     let mut tried = Tried::default();
     let mut retries = 0;
     let mut failed = None;

@@ -35,6 +35,9 @@ impl<S: Stream> Connection<S> {
     ) -> Result<Reached<'a>, ProxyError> {
         let upstream = forward.upstream;
         let local = &upstream.local;
+        if local.pool().is_confidential() {
+            return Err(ProxyError::NoTls);
+        }
         if again.is_none()
             && let Some(reached) = self.take_private(forward, tried, facts).await?
         {

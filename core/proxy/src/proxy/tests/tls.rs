@@ -267,3 +267,22 @@ fn servers_hear_of_https_and_browsers_are_told_to_keep_to_it() {
         );
     }
 }
+
+#[test]
+fn nothing_goes_in_the_open_to_servers_that_are_to_get_tls() {
+    let site = Site::new("a");
+    let plain = shop(&[("a", site.address)]);
+    let proxy = start(&plain);
+    let mut client = Client::connect(proxy.address("shop"));
+    client.server();
+    proxy.change(&plain.replace("[pools.web]\n", "[pools.web]\ntls = {}\n"));
+    let before = site.requests();
+    let mut stream = TcpStream::connect(proxy.address("shop")).unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert_eq!(site.requests(), before);
+}
