@@ -368,6 +368,11 @@ impl Security {
         }
     }
 
+    /// Whether servers get the certificate of the client.
+    pub(crate) fn passes_certificate(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.passes_certificate)
+    }
+
     /// Whether places on this host that servers name with http are given https.
     pub(crate) fn rewrites_location(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.rewrite_location)

@@ -60,6 +60,8 @@ pub(crate) struct TlsFacts {
     pub(crate) server_name: Option<Box<str>>,
     /// Whether a former session went on.
     pub(crate) resumed: bool,
+    /// The certificate that the client has shown, and that was found valid, as base64.
+    pub(crate) client_certificate: Option<Box<[u8]>>,
 }
 
 /// The client's side of a connection.

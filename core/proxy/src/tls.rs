@@ -29,6 +29,7 @@ type ServerSide = UnbufferedServerConnection;
 /// What there is to tell about a session whose handshake is over.
 fn facts(session: &CommonState, server_name: Option<Box<str>>) -> TlsFacts {
     let cipher = session.negotiated_cipher_suite();
+    let shown = session.peer_certificates().and_then(<[_]>::first);
     TlsFacts {
         version: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -39,5 +40,21 @@ fn facts(session: &CommonState, server_name: Option<Box<str>>) -> TlsFacts {
             .unwrap_or("unknown"),
         server_name,
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+        client_certificate: shown.map(|certificate| base64(certificate)),
     }
+}
+
+/// Bytes as base64 (RFC 4648 section 4), in one line.
+fn base64(bytes: &[u8]) -> Box<[u8]> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            let digit = DIGITS[(bits >> shift & 63) as usize];
+            text.push(if at <= three.len() { digit } else { b'=' });
+        }
+    }
+    text.into()
 }

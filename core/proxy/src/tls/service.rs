@@ -20,6 +20,8 @@ pub(crate) struct ServiceTls {
     /// The header line that makes browsers keep to https; empty when there is none.
     pub(crate) hsts: Box<[u8]>,
     pub(crate) rewrite_location: bool,
+    /// Whether servers get the certificate of the client.
+    pub(crate) passes_certificate: bool,
 }
 
 impl ServiceTls {
@@ -38,7 +40,7 @@ impl ServiceTls {
             unknown_host,
             policy,
             client_certificates,
-            headers: _,
+            headers,
             hsts,
             rewrite_location,
         } = model;
@@ -72,6 +74,7 @@ impl ServiceTls {
             config: Arc::new(config),
             hsts: hsts.as_ref().map(hsts_line).unwrap_or_default(),
             rewrite_location: *rewrite_location,
+            passes_certificate: headers.x_arr_client_cert,
         })
     }
 

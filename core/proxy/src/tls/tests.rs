@@ -317,3 +317,16 @@ async fn what_is_no_handshake_is_refused_in_words_that_the_peer_knows() {
     assert_eq!(error.reason().word(), "not_tls");
     assert_eq!(heard.first(), Some(&21), "an alert");
 }
+
+#[test]
+fn base64_is_that_of_the_standard() {
+    for (bytes, text) in [
+        ("", ""),
+        ("f", "Zg=="),
+        ("fo", "Zm8="),
+        ("foo", "Zm9v"),
+        ("foobar", "Zm9vYmFy"),
+    ] {
+        assert_eq!(&*base64(bytes.as_bytes()), text.as_bytes());
+    }
+}

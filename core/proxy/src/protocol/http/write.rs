@@ -21,6 +21,8 @@ pub(super) struct RequestContext<'a> {
     pub(super) server: SocketAddr,
     /// Whether the server may keep the connection open.
     pub(super) keep_alive: bool,
+    /// The certificate that the client has shown, as base64, if servers get it.
+    pub(super) client_certificate: Option<&'a [u8]>,
 }
 
 /// Writes the head of a request for a server. It is always HTTP/1.1.
@@ -69,6 +71,11 @@ pub(super) fn request(context: &RequestContext<'_>, out: &mut Vec<u8>) {
         context.forwarded_constant,
         out,
     );
+    if let Some(certificate) = context.client_certificate {
+        out.extend_from_slice(b"X-ARR-ClientCert: ");
+        out.extend_from_slice(certificate);
+        out.extend_from_slice(b"\r\n");
+    }
     context.edits.write(out);
     out.extend_from_slice(b"\r\n");
 }
@@ -93,10 +100,10 @@ fn passes(context: &RequestContext<'_>, field: Field) -> bool {
         | FieldKind::XForwardedProto => {
             forwarded::keeps(context.forwarded, field.kind, context.hop.trusted)
         }
+        FieldKind::Other => !speaks_of_tls(field.name(bytes)),
         FieldKind::Authorization
         | FieldKind::Cookie
         | FieldKind::Host
-        | FieldKind::Other
         | FieldKind::ProxyAuthenticate
         | FieldKind::ProxyAuthorization
         | FieldKind::Referer
@@ -111,6 +118,27 @@ fn passes(context: &RequestContext<'_>, field: Field) -> bool {
     by_kind
         && !nominated
         && (context.edits.is_empty() || !context.edits.takes_out(field.name(bytes)))
+}
+
+/// Whether servers believe that only the balancer sends such a field: a client that sends it wants to
+/// be taken for somebody else.
+fn speaks_of_tls(name: &[u8]) -> bool {
+    const NAMES: [&str; 9] = [
+        "X-ARR-ClientCert",
+        "X-SSL-Cipher",
+        "X-SSL-Client-Issuer",
+        "X-SSL-Client-SHA256",
+        "X-SSL-Client-Serial",
+        "X-SSL-Client-Subject",
+        "X-SSL-Client-Verify",
+        "X-SSL-Protocol",
+        "X-SSL-Server-Name",
+    ];
+    let [b'x' | b'X', b'-', b'a' | b'A' | b's' | b'S', ..] = name else {
+        return false;
+    };
+    let same = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
+    NAMES.iter().any(same)
 }
 
 /// Writes our own version of a field that frames the message or speaks about trailers.

@@ -9,6 +9,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
 use super::*;
+use crate::tls::AuthorityMaterial;
 
 /// A certificate for these hosts.
 fn certificate(hosts: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> Arc<CertifiedKey> {
@@ -285,4 +286,58 @@ fn nothing_goes_in_the_open_to_servers_that_are_to_get_tls() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
     assert_eq!(site.requests(), before);
+}
+
+#[test]
+fn what_a_client_says_about_a_certificate_reaches_no_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    let head = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = [0; 8192];
+        let count = stream.read(&mut head).unwrap();
+        let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+        stream.write_all(answer).unwrap();
+        String::from_utf8(head[..count].to_vec()).unwrap()
+    });
+    let proxy = start(&shop(&[("a", server)]));
+    let mut stream = TcpStream::connect(proxy.address("shop")).unwrap();
+    stream
+        .write_all(
+            b"GET / HTTP/1.1\r\nHost: a\r\nx-arr-clientcert: AAAA\r\nX-SSL-Client-Verify: SUCCESS\r\n\
+              X-Other: b\r\nConnection: close\r\n\r\n",
+        )
+        .unwrap();
+    stream.read_to_string(&mut String::new()).unwrap();
+    let head = head.join().unwrap();
+    assert!(head.contains("X-Other: b"), "{head}");
+    let lower = head.to_ascii_lowercase();
+    assert!(
+        !lower.contains("clientcert") && !lower.contains("x-ssl"),
+        "{head}"
+    );
+}
+
+#[test]
+fn a_client_without_the_certificate_that_is_demanded_is_refused() {
+    let site = Site::new("a");
+    let own = certificate(&["shop.test"], &rcgen::PKCS_ECDSA_P256_SHA256);
+    let more = ", client_certificates = { authorities = [\"corp\"] }";
+    let text = secure_shop(&["shop"], more, &site)
+        + "[authorities.corp]\nsource = { file = \"/corp.pem\" }\n";
+    let visitor = Visitor::new(&[&own]);
+    let known = AuthorityMaterial {
+        certificates: vec![own.cert[0].clone()],
+        revocation_lists: Vec::new(),
+    };
+    // An authority that could not be loaded lets nobody in.
+    for authority in [Some(known), None] {
+        let mut material = material(&[("shop", &own)]);
+        let authority = authority.map(|known| ("corp".parse().unwrap(), Arc::new(known)));
+        material.authorities.extend(authority);
+        let proxy = start_tls(&text, material, Memory::default());
+        let refused = visitor.try_visit(proxy.address("shop"), "shop.test", "GET / HTTP/1.1");
+        assert!(refused.is_err());
+        assert_eq!(site.requests(), 0);
+    }
 }
