@@ -279,9 +279,10 @@ fn welcome(ready: &Ready, config: &Config, screen: &Screen) -> String {
     let mut text = String::new();
     for (name, service) in &config.virtual_services {
         let protocol = match service.protocol {
+            Protocol::Http if service.tls.is_some() => "https",
             Protocol::Http => "http",
-            Protocol::Tcp => "tcp",
-            Protocol::Tls => "tls",
+            Protocol::Tcp if service.tls.is_none() => "tcp",
+            Protocol::Tcp | Protocol::Tls => "tls",
         };
         let place = match ready.virtual_services.get(name.as_str()) {
             Some(address) => paint.code(format!("{protocol}://{address}")),

@@ -79,6 +79,8 @@ pub struct Options {
     pub retention: Retention,
     /// Tells the time.
     pub clock: Clock,
+    /// How often it is looked whether files that the document names have changed.
+    pub refresh_every: Duration,
     pub(crate) disk: Arc<dyn Disk>,
 }
 
@@ -95,6 +97,7 @@ impl Options {
             state_dir: state_dir.into(),
             retention: Retention::default(),
             clock: crate::now,
+            refresh_every: Duration::from_mins(1),
             disk: Arc::new(Machine),
         }
     }
@@ -122,8 +125,8 @@ impl<E: Engine> Controller<E> {
         &self.shared.engine
     }
 
-    /// What a proposal would do, without doing it. Whether this machine can carry it out is only
-    /// known when it does.
+    /// What a proposal would do, without doing it. What takes more than looking, such as whether an
+    /// address is free, is only known when it is done.
     pub fn plan(&self, proposal: &Proposal) -> Result<Planned, Refused> {
         let current = self.current();
         judge::still_true(proposal, &current)?;
@@ -135,6 +138,7 @@ impl<E: Engine> Controller<E> {
             Change::Document(config) => self.document((**config).clone())?,
             Change::Rollback(number) => self.shared.document(*number)?,
         };
+        self.shared.engine.judge(&after).map_err(Refused::Engine)?;
         Ok(Planned {
             parent: current.number,
             plan: Plan::between(current.config.config(), after.config()),
@@ -166,6 +170,11 @@ impl<E: Engine> Controller<E> {
             answer,
         });
         confirmed.inspect_err(|refused| self.shared.note_refusal(author, "confirm", refused))
+    }
+
+    /// Looks now whether files that the document names have changed, and waits until they are served.
+    pub fn refresh(&self) -> Result<(), Refused> {
+        self.ask(|answer| Message::Refresh { answer })
     }
 
     /// Revisions with lower numbers than this, the newest first.

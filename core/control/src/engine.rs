@@ -12,6 +12,13 @@ pub trait Engine: Send + Sync + 'static {
     /// A configuration that is ready to serve. Dropping it leaves everything as it was.
     type Prepared: Send;
 
+    /// Whether this machine can serve a configuration, as far as that can be told by looking: a plan is
+    /// refused as its change would be.
+    ///
+    /// # Errors
+    /// What it names that cannot be used.
+    fn judge(&self, config: &ValidConfig) -> Result<(), EngineError>;
+
     /// Does everything that can fail, such as binding an address. What is served does not change.
     ///
     /// # Errors
@@ -20,6 +27,10 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Serves what was prepared, from now on. It cannot fail.
     fn commit(&self, prepared: Self::Prepared);
+
+    /// Serves this document, which is in force, with what it names outside itself, such as files of
+    /// certificates, as that is now. What cannot be used is told, and changes nothing.
+    fn refresh(&self, config: &Arc<ValidConfig>);
 
     /// Tells for every server whether it is up; events come from the differences.
     fn servers(&self, tell: &mut dyn FnMut(ServerHealth<'_>));

@@ -10,6 +10,7 @@ mod audit;
 mod background;
 mod backup;
 mod caller;
+pub mod certificate;
 mod clock;
 mod controller;
 mod digest;

@@ -186,6 +186,7 @@ fn take_again(
         confirm: None,
     });
     let applied = applied.map_err(|refused: Refused| Box::new(refused))?;
+    controller.refresh().map_err(Box::new)?;
     remember(controller, digest);
     Ok(applied)
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_control::api::{ApiStartError, CertificateError};
+use lb_control::certificate::NotLoaded;
 use lb_control::{AccessError, AuditError, Digest};
 use lb_model::ValidConfig;
 use lb_model::value::Name;
@@ -120,6 +121,9 @@ pub enum StartError {
     /// The certificate of the admin API.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// A certificate or an authority that the document names.
+    #[error(transparent)]
+    Material(#[from] NotLoaded),
     /// The data plane.
     #[error(transparent)]
     Proxy(#[from] lb_proxy::StartError),
@@ -151,6 +155,7 @@ impl StartError {
                 bind_help(*address, source.kind())
             }
             Self::Certificate(error) => Some(error.help()),
+            Self::Material(error) => Some(error.help()),
             Self::Proxy(lb_proxy::StartError::Bind(error)) => {
                 bind_help(error.address, error.source.kind())
             }

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_control::api::{NoSupervisor, Observable, Place as AdminPlace, Remote, Socket};
+use lb_control::certificate::{Authority, Keeper, Loaded};
 use lb_control::{Engine, EngineError, ServerHealth};
 use lb_model::ValidConfig;
 use lb_model::api::{AdminStatus, ExplainRequest, UpgradeState};
 use lb_model::config::{AccessLog, Config, Telemetry};
 use lb_model::status::{Condition, Status};
 use lb_model::value::Name;
-use lb_proxy::Material;
-use lb_proxy::{AccessSink, Memory, Proxy};
+use lb_proxy::{AccessSink, AuthorityMaterial, Material, Memory, Proxy};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -29,6 +29,7 @@ use crate::{Options, descriptors, process};
 /// Everything that serves.
 pub(crate) struct Running {
     proxy: Proxy,
+    keeper: Keeper,
     sockets: Arc<Sockets>,
     log: Mutex<LogPlace>,
     metrics: watch::Sender<Place>,
@@ -42,6 +43,7 @@ pub(crate) struct Running {
 /// A document that is ready to be served.
 pub(crate) struct Prepared {
     config: Arc<ValidConfig>,
+    loaded: Loaded,
     proxy: lb_proxy::Prepared,
     /// What changes of them; none stays as it is.
     metrics: Option<Place>,
@@ -69,6 +71,8 @@ impl Running {
         let metrics = open_metrics(&sockets, document)?;
         let admin = open_admin(&sockets, document, &options.state_dir, None)?;
         let log = open_log(document)?;
+        let keeper = Keeper::new(lb_control::now);
+        let loaded = keeper.start(document);
         let proxy = Proxy::start(
             config,
             lb_proxy::Options {
@@ -77,11 +81,12 @@ impl Running {
                 access_log: sink(&log),
                 sockets: Arc::clone(&sockets) as Arc<dyn lb_proxy::Sockets>,
                 memory,
-                material: Material::default(),
+                material: material(&keeper, &loaded, document),
             },
         )?;
         Ok(Self {
             proxy,
+            keeper,
             sockets,
             log: Mutex::new(log),
             metrics: watch::Sender::new(metrics),
@@ -165,6 +170,7 @@ impl Running {
     fn prepare(&self, config: &Arc<ValidConfig>) -> Result<Prepared, StartError> {
         let served = Arc::clone(&locked(&self.served));
         let (before, after) = (served.config(), config.config());
+        let loaded = self.keeper.load(after)?;
         if before.limits.connections_max != after.limits.connections_max {
             descriptors::raise(after.limits.connections_max)?;
         }
@@ -189,7 +195,7 @@ impl Running {
         let log = turns.then(|| open_log(after)).transpose()?;
         let proxy = self
             .proxy
-            .prepare(config, &Material::default())
+            .prepare(config, &material(&self.keeper, &loaded, after))
             .map_err(lb_proxy::StartError::from)?;
         let proxy = match &log {
             Some(log) => proxy.with_access_log(sink(log)),
@@ -197,6 +203,7 @@ impl Running {
         };
         Ok(Prepared {
             config: Arc::clone(config),
+            loaded,
             proxy,
             metrics,
             admin,
@@ -208,16 +215,19 @@ impl Running {
 impl Engine for Live {
     type Prepared = Prepared;
 
+    fn judge(&self, config: &ValidConfig) -> Result<(), EngineError> {
+        let loaded = self.0.keeper.load(config.config());
+        loaded.map(drop).map_err(|error| refusal(error.into()))
+    }
+
     fn prepare(&self, config: &Arc<ValidConfig>) -> Result<Prepared, EngineError> {
-        self.0.prepare(config).map_err(|error| {
-            let help = error.help();
-            EngineError::new(Box::new(error) as Box<dyn Error + Send + Sync>, help)
-        })
+        self.0.prepare(config).map_err(refusal)
     }
 
     fn commit(&self, prepared: Prepared) {
         let Prepared {
             config,
+            loaded,
             proxy,
             metrics,
             admin,
@@ -225,6 +235,7 @@ impl Engine for Live {
         } = prepared;
         let running = &self.0;
         running.proxy.commit(proxy);
+        running.keeper.hold(loaded);
         if let Some(place) = metrics {
             running.metrics.send_replace(place);
         }
@@ -238,6 +249,23 @@ impl Engine for Live {
             }
         }
         *locked(&running.served) = config;
+    }
+
+    fn refresh(&self, config: &Arc<ValidConfig>) {
+        let running = &self.0;
+        let Some(loaded) = running.keeper.look_again() else {
+            return;
+        };
+        let material = material(&running.keeper, &loaded, config.config());
+        match running.proxy.prepare(config, &material) {
+            Ok(prepared) => {
+                running.proxy.commit(prepared);
+                running.keeper.hold(loaded);
+            }
+            Err(error) => {
+                tracing::error!(%error, "changed certificates cannot be served; it is tried again");
+            }
+        }
     }
 
     fn servers(&self, tell: &mut dyn FnMut(ServerHealth<'_>)) {
@@ -303,6 +331,41 @@ impl Observed for Running {
 
     fn is_serving(&self) -> bool {
         !self.draining.load(Ordering::Relaxed)
+    }
+}
+
+fn refusal(error: StartError) -> EngineError {
+    let help = error.help();
+    EngineError::new(Box::new(error) as Box<dyn Error + Send + Sync>, help)
+}
+
+/// What the data plane needs of what was loaded.
+fn material(keeper: &Keeper, loaded: &Loaded, document: &Config) -> Material {
+    let certificates = loaded.certificates().iter().filter_map(|(name, held)| {
+        let certified = Arc::clone(&held.usable()?.certified);
+        Some((name.clone(), certified))
+    });
+    let authorities = loaded.authorities().iter().filter_map(|(name, held)| {
+        let Authority {
+            certificates,
+            revocation_lists,
+        } = held.usable()?.clone();
+        let authority = AuthorityMaterial {
+            certificates,
+            revocation_lists,
+        };
+        Some((name.clone(), authority))
+    });
+    let mut tls = document.pools.values().filter_map(|pool| pool.tls.as_ref());
+    Material {
+        certificates: certificates.collect(),
+        authorities: authorities.collect(),
+        // Most balancers need none of those hundreds.
+        system: if tls.any(|tls| tls.authorities.is_empty()) {
+            keeper.system()
+        } else {
+            Material::default().system
+        },
     }
 }
 

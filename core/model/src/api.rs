@@ -4,6 +4,7 @@
 //! The nouns of the document are not here: they are [`config`](crate::config).
 
 mod access;
+mod certificate;
 mod change;
 mod component;
 mod error;
@@ -18,6 +19,7 @@ pub use access::{
     AccessCopy, BootstrapRequest, Caller, NewToken, Role, Token, TokenCopy, TokenRequest, Tokens,
     User, UserChange, UserRequest, Users,
 };
+pub use certificate::{CertificateFacts, CertificateWarning};
 pub use change::{
     ApplyAnswer, ApplyRequest, ConfirmRequest, PlanAnswer, PlanRequest, RollbackRequest, Wanted,
 };

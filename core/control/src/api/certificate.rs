@@ -16,14 +16,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 
+use crate::certificate::read_file;
 use crate::disk::{Machine, replace};
 
 /// What the balancer makes for itself, in the state directory.
 const OWN_FILE: &str = "admin-certificate.pem";
 const OWN_KEY: &str = "admin-key.pem";
-
-/// The largest file that is read.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What shows who this balancer is.
 pub(super) struct Identity {
@@ -198,20 +196,11 @@ impl Files {
     }
 }
 
-/// A file of an operator, which may be behind a link as certificate programs make them.
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let failed = |source| CertificateError::File {
+    read_file(path).map_err(|source| CertificateError::File {
         path: path.to_owned(),
         source,
-    };
-    let found = fs::metadata(path).map_err(failed)?;
-    if !found.is_file() {
-        return Err(failed(io::Error::other("it is no plain file")));
-    }
-    if found.len() > FILE_BYTES_MAX {
-        return Err(failed(io::ErrorKind::FileTooLarge.into()));
-    }
-    fs::read(path).map_err(failed)
+    })
 }
 
 #[cfg(test)]

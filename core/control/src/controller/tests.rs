@@ -20,6 +20,7 @@ struct Fake {
     refuses: Mutex<Option<u32>>,
     server_is_down: AtomicBool,
     prepared: AtomicU64,
+    refreshed: AtomicU64,
 }
 
 impl Engine for Arc<Fake> {
@@ -27,6 +28,11 @@ impl Engine for Arc<Fake> {
 
     fn prepare(&self, config: &Arc<ValidConfig>) -> Result<u32, EngineError> {
         self.prepared.fetch_add(1, Ordering::Relaxed);
+        self.judge(config)?;
+        Ok(config.config().limits.connections_max.unwrap_or_default())
+    }
+
+    fn judge(&self, config: &ValidConfig) -> Result<(), EngineError> {
         let number = config.config().limits.connections_max.unwrap_or_default();
         if *self.refuses.lock().unwrap() == Some(number) {
             return Err(EngineError::new(
@@ -34,11 +40,17 @@ impl Engine for Arc<Fake> {
                 Some("use another".to_owned()),
             ));
         }
-        Ok(number)
+        Ok(())
     }
 
     fn commit(&self, prepared: u32) {
         self.served.lock().unwrap().push(prepared);
+    }
+
+    fn refresh(&self, config: &Arc<ValidConfig>) {
+        let number = config.config().limits.connections_max.unwrap_or_default();
+        assert_eq!(self.served.lock().unwrap().last().copied(), Some(number));
+        self.refreshed.fetch_add(1, Ordering::Relaxed);
     }
 
     fn servers(&self, tell: &mut dyn FnMut(ServerHealth<'_>)) {
@@ -106,6 +118,7 @@ impl Stand {
         self.controller = None;
         let mut options = Options::new(self.folder.path());
         options.clock = clock;
+        options.refresh_every = Duration::from_millis(20);
         let audit = Arc::new(Audit::open(self.folder.path(), clock).unwrap());
         let mut starting = Starting::open(options).unwrap();
         if !has_history(self.folder.path()) {
@@ -147,6 +160,21 @@ fn next(subscription: &mut Subscription) -> EventKind {
 
 fn later() -> Timestamp {
     Timestamp::from_unix_millis(crate::now().unix_millis() + 3_600_000)
+}
+
+#[test]
+fn what_is_named_outside_the_document_is_looked_at_by_itself_and_on_demand() {
+    let stand = Stand::new();
+    let refreshed = || stand.engine.refreshed.load(Ordering::Relaxed);
+    let until = Instant::now() + Duration::from_secs(20);
+    while refreshed() < 2 {
+        assert!(Instant::now() < until, "nothing is looked at");
+        std::thread::yield_now();
+    }
+    stand.apply(whole(1001)).unwrap();
+    let before = refreshed();
+    stand.controller().refresh().unwrap();
+    assert!(refreshed() > before);
 }
 
 #[test]
@@ -223,6 +251,8 @@ fn what_is_stale_or_wrong_or_cannot_be_served_changes_nothing() {
     let error = stand.apply(whole(1001)).unwrap_err();
     assert!(matches!(error, Refused::Engine(_)), "{error:?}");
     assert_eq!(error.help().as_deref(), Some("use another"));
+    let error = stand.controller().plan(&whole(1001)).err().unwrap();
+    assert!(matches!(error, Refused::Engine(_)), "{error:?}");
 
     let error = stand.apply(propose(Change::Rollback(9))).unwrap_err();
     let expected = "there is no revision 9; the oldest is 1, the newest 1";

@@ -39,6 +39,9 @@ pub(crate) enum Message {
         author: Caller,
         answer: SyncSender<Result<Revision, Refused>>,
     },
+    Refresh {
+        answer: SyncSender<Result<(), Refused>>,
+    },
 }
 
 /// A proposal whose turn it is.
@@ -59,6 +62,7 @@ pub(super) struct Worker<E> {
     /// Whether each server was up.
     up: HashMap<(Name, Name), bool>,
     looked_at: Option<Instant>,
+    refreshed_at: Instant,
 }
 
 impl<E: Engine> Worker<E> {
@@ -70,6 +74,7 @@ impl<E: Engine> Worker<E> {
             is_back: false,
             up: HashMap::new(),
             looked_at: None,
+            refreshed_at: Instant::now(),
         };
         worker.arm();
         worker
@@ -94,6 +99,9 @@ impl<E: Engine> Worker<E> {
             if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
                 self.look_at_servers();
             }
+            if self.refreshed_at.elapsed() >= self.shared.options.refresh_every {
+                self.refresh();
+            }
         }
     }
 
@@ -101,7 +109,15 @@ impl<E: Engine> Worker<E> {
         let revert = self
             .revert_at
             .map(|at| at.saturating_duration_since(Instant::now()));
-        revert.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)
+        let refresh = self.shared.options.refresh_every;
+        let refresh = refresh.saturating_sub(self.refreshed_at.elapsed());
+        revert.unwrap_or(LOOK_EVERY).min(LOOK_EVERY).min(refresh)
+    }
+
+    /// Has the engine look at what the document names.
+    fn refresh(&mut self) {
+        self.refreshed_at = Instant::now();
+        self.shared.engine.refresh(&self.shared.current().config);
     }
 
     /// Takes a message with all that wait behind it.
@@ -127,6 +143,11 @@ impl<E: Engine> Worker<E> {
                     self.make(std::mem::take(&mut group));
                     // Whoever asked may have gone.
                     drop(answer.send(self.confirm(number, &author)));
+                }
+                Message::Refresh { answer } => {
+                    self.make(std::mem::take(&mut group));
+                    self.refresh();
+                    drop(answer.send(Ok(())));
                 }
             }
             if group.len() < GROUP_MAX {

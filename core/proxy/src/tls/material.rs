@@ -17,19 +17,19 @@ pub struct Material {
     /// What is shown to clients and servers. Another object under the same name is another
     /// certificate.
     pub certificates: BTreeMap<Name, Arc<CertifiedKey>>,
-    /// Who vouches for servers and clients. Another object under the same name is another authority.
-    pub authorities: BTreeMap<Name, Arc<AuthorityMaterial>>,
+    /// Who vouches for servers and clients. Other objects under the same name are another authority.
+    pub authorities: BTreeMap<Name, AuthorityMaterial>,
     /// Those that the system trusts.
     pub system: Arc<RootCertStore>,
 }
 
 /// What is known of an authority.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AuthorityMaterial {
     /// Its certificates.
-    pub certificates: Vec<CertificateDer<'static>>,
+    pub certificates: Arc<[CertificateDer<'static>]>,
     /// What it has revoked.
-    pub revocation_lists: Vec<CertificateRevocationListDer<'static>>,
+    pub revocation_lists: Arc<[CertificateRevocationListDer<'static>]>,
 }
 
 impl Default for Material {
@@ -45,17 +45,22 @@ impl Default for Material {
 impl Material {
     /// Whether a certificate is the same object in both.
     pub(crate) fn same_certificate(&self, other: &Self, name: &Name) -> bool {
-        same(self.certificates.get(name), other.certificates.get(name))
+        let pointer = |material: &Self| material.certificates.get(name).map(Arc::as_ptr);
+        pointer(self) == pointer(other)
     }
 
     /// Whether an authority is the same object in both.
     pub(crate) fn same_authority(&self, other: &Self, name: &Name) -> bool {
-        same(self.authorities.get(name), other.authorities.get(name))
+        let pointers = |material: &Self| {
+            let authority = material.authorities.get(name)?;
+            let AuthorityMaterial {
+                certificates,
+                revocation_lists,
+            } = authority;
+            Some((Arc::as_ptr(certificates), Arc::as_ptr(revocation_lists)))
+        };
+        pointers(self) == pointers(other)
     }
-}
-
-fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
-    one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
 impl fmt::Debug for Material {

@@ -1,0 +1,402 @@
+//! What the document names: loaded once, held as long as it stays the same, and read again when its
+//! files change.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use lb_model::Config;
+use lb_model::config::{
+    Authority as AuthorityModel, AuthoritySource, Certificate as CertificateModel,
+    CertificateFiles, CertificateSource,
+};
+use lb_model::value::Name;
+use rustls::RootCertStore;
+
+use super::file::{self, Stamp};
+use super::pem::{Part, Parts};
+use super::{Authority, Unusable, Usable, judge};
+use crate::Clock;
+
+/// Has the certificates and authorities of the document in force.
+pub struct Keeper {
+    clock: Clock,
+    held: Mutex<Loaded>,
+    system: OnceLock<Arc<RootCertStore>>,
+}
+
+/// The certificates and authorities of one document. What two documents have in common is the same
+/// object in both.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    certificates: All<CertificateModel, Usable>,
+    authorities: All<AuthorityModel, Authority>,
+}
+
+/// All of one kind, by name.
+pub type All<M, T> = BTreeMap<Name, Arc<Held<M, T>>>;
+
+/// Something that the document names, as it was loaded.
+#[derive(Debug)]
+pub struct Held<M, T> {
+    model: M,
+    /// Of its files, before they were read.
+    stamps: Box<[Option<Stamp>]>,
+    usable: Option<T>,
+    problem: Option<Unusable>,
+}
+
+/// A change names something that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotLoaded {
+    /// `certificates` or `authorities`.
+    kind: &'static str,
+    name: Name,
+    reason: Unusable,
+}
+
+impl fmt::Display for NotLoaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, name, reason } = self;
+        write!(f, "{kind}.{name}: {reason}")
+    }
+}
+
+impl std::error::Error for NotLoaded {}
+
+impl NotLoaded {
+    /// What to do.
+    pub fn help(&self) -> String {
+        self.reason.help()
+    }
+}
+
+impl<M, T> Held<M, T> {
+    /// What is used; none when there never was anything that can be.
+    pub const fn usable(&self) -> Option<&T> {
+        self.usable.as_ref()
+    }
+
+    /// What is wrong with what the document names now. What was loaded before goes on being used.
+    pub const fn problem(&self) -> Option<&Unusable> {
+        self.problem.as_ref()
+    }
+}
+
+impl Loaded {
+    /// The certificates by name.
+    pub const fn certificates(&self) -> &All<CertificateModel, Usable> {
+        &self.certificates
+    }
+
+    /// The authorities by name.
+    pub const fn authorities(&self) -> &All<AuthorityModel, Authority> {
+        &self.authorities
+    }
+}
+
+/// What the keeper can load and hold under a name.
+trait Source: Clone + PartialEq {
+    type Usable: Clone;
+    const KIND: &'static str;
+
+    /// What it is made of on the disk.
+    fn paths(&self) -> Vec<&Path>;
+
+    /// Loads it, also when its time is over or has not come.
+    fn load(&self, keeper: &Keeper) -> Result<Self::Usable, Unusable>;
+
+    /// Whether its time is now.
+    fn check_time(usable: &Self::Usable, keeper: &Keeper) -> Result<(), Unusable>;
+
+    fn is_same(one: &Self::Usable, other: &Self::Usable) -> bool;
+}
+
+impl Source for CertificateModel {
+    type Usable = Usable;
+    const KIND: &'static str = "certificates";
+
+    fn paths(&self) -> Vec<&Path> {
+        match &self.source {
+            CertificateSource::Files(CertificateFiles { certificate, key }) => {
+                vec![certificate, key]
+            }
+            CertificateSource::SelfSigned(_) | CertificateSource::Stored(_) => Vec::new(),
+        }
+    }
+
+    fn load(&self, keeper: &Keeper) -> Result<Usable, Unusable> {
+        match &self.source {
+            CertificateSource::Files(files) => keeper.files(files),
+            CertificateSource::SelfSigned(_) | CertificateSource::Stored(_) => {
+                Err(Unusable::NotKept)
+            }
+        }
+    }
+
+    fn check_time(usable: &Usable, keeper: &Keeper) -> Result<(), Unusable> {
+        usable.check_time((keeper.clock)())
+    }
+
+    fn is_same(one: &Usable, other: &Usable) -> bool {
+        // The key belongs to the certificate, so it is the same, too.
+        one.certified.cert == other.certified.cert
+    }
+}
+
+impl Source for AuthorityModel {
+    type Usable = Authority;
+    const KIND: &'static str = "authorities";
+
+    fn paths(&self) -> Vec<&Path> {
+        let file = match &self.source {
+            AuthoritySource::File(path) => Some(path),
+            AuthoritySource::Pem(_) => None,
+        };
+        file.into_iter()
+            .chain(&self.revocation_list)
+            .map(PathBuf::as_path)
+            .collect()
+    }
+
+    fn load(&self, _: &Keeper) -> Result<Authority, Unusable> {
+        Authority::load(self)
+    }
+
+    fn check_time(_: &Authority, _: &Keeper) -> Result<(), Unusable> {
+        // Whoever is checked against it is told, with the reason.
+        Ok(())
+    }
+
+    fn is_same(one: &Authority, other: &Authority) -> bool {
+        one.says_the_same(other)
+    }
+}
+
+impl Keeper {
+    /// Has nothing yet.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            held: Mutex::default(),
+            system: OnceLock::new(),
+        }
+    }
+
+    /// Loads what a document names, for the start: what cannot be used is left out and told, because
+    /// the rest is better than nothing. What has expired is used: clients decide.
+    pub fn start(&self, document: &Config) -> Loaded {
+        let loaded = Loaded {
+            certificates: self.start_all(&document.certificates),
+            authorities: self.start_all(&document.authorities),
+        };
+        self.hold(loaded.clone());
+        loaded
+    }
+
+    /// Loads what a document brings in or changes. What stays as it is does not hinder a change, and
+    /// is not read again.
+    ///
+    /// # Errors
+    /// Something that is new cannot be used.
+    pub fn load(&self, document: &Config) -> Result<Loaded, NotLoaded> {
+        let held = self.held().clone();
+        Ok(Loaded {
+            certificates: self.load_all(&held.certificates, &document.certificates)?,
+            authorities: self.load_all(&held.authorities, &document.authorities)?,
+        })
+    }
+
+    /// Reads again what has changed on the disk; none when nothing did. What cannot be used is told,
+    /// and what was there before is used on.
+    pub fn look_again(&self) -> Option<Loaded> {
+        let held = self.held().clone();
+        let certificates = self.look_at_all(&held.certificates);
+        let authorities = self.look_at_all(&held.authorities);
+        if certificates.is_none() && authorities.is_none() {
+            return None;
+        }
+        Some(Loaded {
+            certificates: certificates.unwrap_or(held.certificates),
+            authorities: authorities.unwrap_or(held.authorities),
+        })
+    }
+
+    /// Holds this from now on, as it is in force.
+    pub fn hold(&self, loaded: Loaded) {
+        *self.held() = loaded;
+    }
+
+    /// What is held.
+    pub fn held_now(&self) -> Loaded {
+        self.held().clone()
+    }
+
+    /// The authorities that the system trusts. They are read when they are needed first.
+    pub fn system(&self) -> Arc<RootCertStore> {
+        let read = || {
+            let found = rustls_native_certs::load_native_certs();
+            for error in &found.errors {
+                tracing::warn!(%error, "some authorities of the system cannot be read");
+            }
+            let mut roots = RootCertStore::empty();
+            // Every system has some that are too old for anybody.
+            let (_added, _ignored) = roots.add_parsable_certificates(found.certs);
+            Arc::new(roots)
+        };
+        Arc::clone(self.system.get_or_init(read))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Loaded> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start_all<S: Source>(&self, models: &BTreeMap<Name, S>) -> All<S, S::Usable> {
+        let start = |(name, model): (&Name, &S)| {
+            let read = self.read(model);
+            if let Some(problem) = &read.problem {
+                let help = problem.help();
+                if read.usable.is_some() {
+                    tracing::error!(%name, error = %problem, help, "clients will not trust a certificate");
+                } else {
+                    let kind = S::KIND;
+                    tracing::error!(kind, %name, error = %problem, help, "it cannot be used; what needs it refuses, the rest serves");
+                }
+            }
+            (name.clone(), Arc::new(read))
+        };
+        models.iter().map(start).collect()
+    }
+
+    fn load_all<S: Source>(
+        &self,
+        held: &All<S, S::Usable>,
+        models: &BTreeMap<Name, S>,
+    ) -> Result<All<S, S::Usable>, NotLoaded> {
+        let load = |(name, model): (&Name, &S)| {
+            if let Some(held) = held.get(name).filter(|held| held.model == *model) {
+                return Ok((name.clone(), Arc::clone(held)));
+            }
+            let new = self.read(model);
+            match new.problem {
+                Some(reason) => Err(NotLoaded {
+                    kind: S::KIND,
+                    name: name.clone(),
+                    reason,
+                }),
+                None => Ok((name.clone(), Arc::new(new))),
+            }
+        };
+        models.iter().map(load).collect()
+    }
+
+    fn look_at_all<S: Source>(&self, held: &All<S, S::Usable>) -> Option<All<S, S::Usable>> {
+        let mut after = None;
+        for (name, old) in held {
+            if stamps(&old.model) == old.stamps {
+                continue;
+            }
+            let new = self.read_again(name, old);
+            after
+                .get_or_insert_with(|| held.clone())
+                .insert(name.clone(), Arc::new(new));
+        }
+        after
+    }
+
+    fn read<S: Source>(&self, model: &S) -> Held<S, S::Usable> {
+        // Before the files: one that changes meanwhile is read once more.
+        let stamps = stamps(model);
+        let (usable, problem) = match model.load(self) {
+            Ok(usable) => {
+                let problem = S::check_time(&usable, self).err();
+                (Some(usable), problem)
+            }
+            Err(problem) => (None, Some(problem)),
+        };
+        Held {
+            model: model.clone(),
+            stamps,
+            usable,
+            problem,
+        }
+    }
+
+    /// What cannot be used takes the place of nothing that can.
+    fn read_again<S: Source>(&self, name: &Name, old: &Held<S, S::Usable>) -> Held<S, S::Usable> {
+        let mut new = self.read(&old.model);
+        let kind = S::KIND;
+        if let Some(problem) = &new.problem {
+            let help = problem.help();
+            tracing::error!(kind, %name, error = %problem, help, "its files have changed and are not taken");
+            if old.usable.is_some() {
+                new.usable.clone_from(&old.usable);
+            }
+            return new;
+        }
+        match (&old.usable, &mut new.usable) {
+            // The object stays, so that nothing is built anew for it.
+            (Some(before), Some(after)) if S::is_same(before, after) => after.clone_from(before),
+            _ => tracing::info!(kind, %name, "its files have changed and are taken"),
+        }
+        new
+    }
+
+    fn files(&self, files: &CertificateFiles) -> Result<Usable, Unusable> {
+        let (certificate, certificate_place) = file::open_small(&files.certificate)?;
+        let (key, key_place) = file::open_small(&files.key)?;
+        let key = zeroize::Zeroizing::new(key);
+        let parts = Parts {
+            certificate: Part {
+                place: &certificate_place,
+                bytes: &certificate,
+            },
+            chain: None,
+            key: Some(Part {
+                place: &key_place,
+                bytes: &key,
+            }),
+            password: None,
+        };
+        let judged = judge(parts.read()?, &|issuer| self.is_root(issuer))?;
+        Ok(judged.usable)
+    }
+
+    /// Whether the system trusts an authority of this name.
+    fn is_root(&self, subject: &[u8]) -> bool {
+        let system = self.system();
+        system
+            .roots
+            .iter()
+            .any(|root| inner(subject) == Some(root.subject.as_ref()))
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+fn stamps<S: Source>(model: &S) -> Box<[Option<Stamp>]> {
+    model.paths().into_iter().map(file::stamp).collect()
+}
+
+/// What is in a sequence of DER: a trust anchor has its subject without what is around it.
+fn inner(der: &[u8]) -> Option<&[u8]> {
+    let (first, rest) = der.split_first_chunk::<2>()?;
+    let [0x30, length] = *first else {
+        return None;
+    };
+    let long = usize::from(length & 0x7f);
+    let rest = if length & 0x80 == 0 {
+        rest
+    } else {
+        rest.get(long..)?
+    };
+    Some(rest)
+}
+
+#[cfg(test)]
+mod tests;
