@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::protocol::{http, tcp};
+use crate::protocol::{http, pass, tcp};
 use crate::snapshot::{LiveService, Security};
 use crate::stream::{Attendance, Client, Stream};
 use crate::tls;
@@ -41,9 +41,8 @@ pub(crate) async fn serve(
     match (protocol, security) {
         (_, Some(config)) => Box::pin(secure(worker, live, client, config)).await,
         (Protocol::Http, None) => http::serve(worker, live, client).await,
-        (Protocol::Tcp | Protocol::Tls, None) => {
-            Box::pin(tcp::serve(worker, live, client)).await;
-        }
+        (Protocol::Tcp, None) => Box::pin(tcp::serve(worker, live, client)).await,
+        (Protocol::Tls, None) => Box::pin(pass::serve(worker, live, client)).await,
     }
 }
 

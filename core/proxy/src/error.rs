@@ -37,6 +37,9 @@ pub(crate) enum ProxyError {
     /// The configuration changed while the request waited: it is decided about anew.
     #[error("the configuration has changed")]
     Superseded,
+    /// No rule is for the host that the client asks for, and there is no pool for the rest.
+    #[error("no rule is for the host that the client asks for")]
+    UnknownHost,
     /// No server of the pool is available.
     #[error("no server is available")]
     Unavailable,
@@ -56,9 +59,11 @@ impl ProxyError {
             Self::ClientMessage(message) | Self::ServerMessage(message) => Some(message.status),
             Self::ClientSlow => Some(408),
             Self::Connect(_) | Self::NoTls | Self::ServerGone(_) => Some(502),
-            Self::Unavailable | Self::Superseded | Self::QueueFull | Self::QueueTimeout => {
-                Some(503)
-            }
+            Self::Unavailable
+            | Self::UnknownHost
+            | Self::Superseded
+            | Self::QueueFull
+            | Self::QueueTimeout => Some(503),
             Self::ConnectTimeout | Self::ServerSlow => Some(504),
         }
     }
@@ -93,6 +98,7 @@ impl ProxyError {
             Self::ServerMessage(_) => "server_message",
             Self::ServerSlow => "server_slow",
             Self::Superseded => "superseded",
+            Self::UnknownHost => "unknown_host",
             Self::Unavailable => "unavailable",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",

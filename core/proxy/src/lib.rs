@@ -51,3 +51,6 @@ pub use memory::Memory;
 pub use proxy::{Drained, Options, Prepared, Proxy, StartError};
 pub use telemetry::access_log::AccessSink;
 pub use tls::{AuthorityMaterial, Material};
+
+/// TLS on the wire, for those who fuzz it.
+pub use tls::{ClientHello, HELLO_MAX, NotHello};

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use lb_model::config::{Action, HeaderMatch, Match, PathMatch, Rule, VirtualService};
 use lb_model::config::{FixedResponse, Redirect};
-use lb_model::value::Name;
+use lb_model::value::{AlpnName, Name};
 
 use crate::policy::header::Edits;
 use crate::protocol::http::codec::RequestHead;
+use crate::tls::ClientHello;
 
 /// The longest host that a rule can name (RFC 1035 section 2.3.4).
 const HOST_MAX: usize = 255;
@@ -120,19 +121,28 @@ impl Routes {
         decision
     }
 
-    /// Decides about a connection of which only the client is known. `validate` lets the rules of a
-    /// TCP service look at nothing else.
-    pub(crate) fn decide_connection(&self, client: IpAddr) -> (Option<&Name>, &Destination) {
+    /// Decides about a connection of which the client is known, and what it says first when TLS is
+    /// passed through. `validate` lets the rules of such a service look at nothing else.
+    pub(crate) fn decide_connection(
+        &self,
+        client: IpAddr,
+        hello: Option<&ClientHello>,
+    ) -> (Option<&Name>, &Destination) {
+        let host = hello.and_then(|hello| hello.server_name.as_deref());
+        let host = host.unwrap_or_default().as_bytes();
         for CompiledRule { rule, destination } in &self.rules {
             let Match {
-                host: _,
+                host: hosts,
                 path: _,
                 method: _,
                 header: _,
                 source,
-                alpn: _,
+                alpn,
             } = &rule.matches;
-            let matches = source.is_empty() || source.iter().any(|net| net.contains(client));
+            let offered = |name: &AlpnName| hello.is_some_and(|hello| hello.offers(name.as_str()));
+            let matches = (source.is_empty() || source.iter().any(|net| net.contains(client)))
+                && (hosts.is_empty() || hosts.iter().any(|pattern| pattern.matches(host)))
+                && (alpn.is_empty() || alpn.iter().any(offered));
             if let (true, Some(destination)) = (matches, destination) {
                 return (Some(&rule.name), destination);
             }

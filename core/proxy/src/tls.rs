@@ -7,6 +7,7 @@ use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 use crate::stream::TlsFacts;
 
 mod handshake;
+mod hello;
 mod material;
 mod memory;
 mod resolver;
@@ -18,7 +19,8 @@ mod ticket;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use handshake::accept;
+pub(crate) use handshake::{UNRECOGNIZED_NAME, accept, say};
+pub use hello::{ClientHello, HELLO_MAX, NotHello};
 pub use material::{AuthorityMaterial, Material};
 pub(crate) use service::ServiceTls;
 pub(crate) use ticket::{TicketKeys, TicketMemory};

@@ -17,17 +17,38 @@ use crate::route::Destination;
 use crate::snapshot::{LiveService, LocalService, OnUnavailable, Tunnelling};
 use crate::stream::{Client, Stream};
 use crate::telemetry::access_log::{AccessRecord, ServerRecord, Times, TlsRecord};
+use crate::tls::ClientHello;
 use crate::upstream::{ServerConnection, Upstream};
 use crate::worker::Worker;
 
-/// Serves one client connection to its end. What it holds of the configuration under which it began
-/// ends with the choice of a server.
+/// What is known of a connection before a server is chosen.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    /// What was read already.
+    pub(super) buffer: Buffer,
+    /// What it says, when TLS is passed through.
+    pub(super) hello: Option<ClientHello>,
+}
+
+/// Serves one client connection to its end.
 pub(crate) async fn serve<S: Stream>(
     worker: Rc<Worker>,
     live: Rc<LiveService>,
     mut client: Client<S>,
 ) {
+    relay(&worker, &live, &mut client, Beginning::default()).await;
+}
+
+/// Chooses a server and carries bytes until one side is done; why there was no server otherwise. What
+/// it holds of the configuration under which it began ends with the choice.
+pub(super) async fn relay<S: Stream>(
+    worker: &Worker,
+    live: &Rc<LiveService>,
+    client: &mut Client<S>,
+    beginning: Beginning,
+) -> Option<ProxyError> {
     let started = Instant::now();
+    let Beginning { mut buffer, hello } = beginning;
     let key = ClientKey {
         client: client.peer.ip().to_canonical(),
         cookie: None,
@@ -36,12 +57,11 @@ pub(crate) async fn serve<S: Stream>(
         rule,
         idle,
         reached,
-    } = Box::pin(decide(&worker, &live, &key)).await;
-    let (reached, carried) = match reached {
+    } = Box::pin(decide(worker, live, &key, hello.as_ref())).await;
+    let (reached, carried, refused) = match reached {
         Ok((server, mut connection)) => {
-            let _tunnelling = Tunnelling::new(Rc::clone(&live));
+            let _tunnelling = Tunnelling::new(Rc::clone(live));
             let mut deadline = Deadline::new(started, idle);
-            let mut buffer = Buffer::default();
             let ours = End {
                 stream: &mut client.stream,
                 buffer: &mut buffer,
@@ -53,20 +73,20 @@ pub(crate) async fn serve<S: Stream>(
             let carried = tunnel::run(&worker.buffers, ours, theirs, &mut deadline, idle).await;
             server.held.counters().bytes_sent.add(carried.to_server);
             server.held.counters().bytes_received.add(carried.to_client);
-            (Some(server), carried)
+            (Some(server), carried, None)
         }
         Err(error) => {
             if matches!(error, ProxyError::Unavailable) {
                 live.counters(worker.index).unavailable.add(1);
             }
-            (
-                None,
-                Carried {
-                    to_server: 0,
-                    to_client: 0,
-                    end: error.word(),
-                },
-            )
+            let carried = Carried {
+                to_server: 0,
+                to_client: 0,
+                end: error.word(),
+            };
+            buffer.consume(buffer.len());
+            worker.buffers.reclaim(&mut buffer);
+            (None, carried, Some(error))
         }
     };
     let duration = started.elapsed();
@@ -74,14 +94,17 @@ pub(crate) async fn serve<S: Stream>(
     counters.bytes_received.add(carried.to_server);
     counters.bytes_sent.add(carried.to_client);
     counters.duration.record(duration);
+    let tls = TlsRecord::of(client.stream.tls());
+    let tls = tls.or(hello.as_ref().map(TlsRecord::asked));
     log(
-        &worker,
-        &live,
-        (client.peer, TlsRecord::of(client.stream.tls())),
+        worker,
+        live,
+        (client.peer, tls),
         (rule, reached),
         &carried,
         duration,
     );
+    refused
 }
 
 /// Writes a connection that has ended to the access log.
@@ -138,12 +161,22 @@ struct Chosen {
     reason: Reason,
 }
 
-async fn decide(worker: &Worker, live: &LiveService, key: &ClientKey<'_>) -> Decided {
+async fn decide(
+    worker: &Worker,
+    live: &LiveService,
+    key: &ClientKey<'_>,
+    hello: Option<&ClientHello>,
+) -> Decided {
     let mut since = None;
     loop {
         let service = live.current();
-        let (rule, destination) = service.routes.decide_connection(key.client);
-        let reached = reach(worker, &service, destination, key, &mut since).await;
+        let (rule, destination) = service.routes.decide_connection(key.client, hello);
+        let is_nowhere = matches!(destination, Destination::Nowhere);
+        let reached = if is_nowhere && hello.is_some() {
+            Err(ProxyError::UnknownHost)
+        } else {
+            reach(worker, &service, destination, key, &mut since).await
+        };
         if !matches!(reached, Err(ProxyError::Superseded)) {
             return Decided {
                 rule: rule.cloned(),

@@ -11,6 +11,7 @@ use lb_model::config::AccessLogFormat;
 use lb_model::value::Name;
 
 use crate::stream::TlsFacts;
+use crate::tls::ClientHello;
 
 mod clock;
 mod combined;
@@ -92,10 +93,11 @@ pub(crate) struct HttpRecord<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TlsRecord<'a> {
     /// `TLSv1.2` or `TLSv1.3`.
-    pub(crate) version: &'a str,
-    /// The cipher suite by its name in the registry.
-    pub(crate) cipher: &'a str,
-    /// The host that the client asked for, as it wrote it.
+    /// Not known where TLS is passed through.
+    pub(crate) version: Option<&'a str>,
+    /// The cipher suite by its name in the registry; not known where TLS is passed through.
+    pub(crate) cipher: Option<&'a str>,
+    /// The host that the client asked for.
     pub(crate) server_name: Option<&'a str>,
 }
 
@@ -103,10 +105,19 @@ impl<'a> TlsRecord<'a> {
     /// What the log says of a connection.
     pub(crate) fn of(facts: Option<&'a TlsFacts>) -> Option<Self> {
         facts.map(|facts| Self {
-            version: facts.version,
-            cipher: facts.cipher,
+            version: Some(facts.version),
+            cipher: Some(facts.cipher),
             server_name: facts.server_name.as_deref(),
         })
+    }
+
+    /// What the log says of a connection that is passed through.
+    pub(crate) fn asked(hello: &'a ClientHello) -> Self {
+        Self {
+            version: None,
+            cipher: None,
+            server_name: hello.server_name.as_deref(),
+        }
     }
 }
 

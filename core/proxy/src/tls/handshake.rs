@@ -215,7 +215,7 @@ async fn receive<C: Session>(
 }
 
 /// Says a last thing to a peer that is not spoken with any longer.
-fn say(socket: &TcpStream, bytes: &[u8]) {
+pub(crate) fn say(socket: &TcpStream, bytes: &[u8]) {
     if !bytes.is_empty() {
         // Whether it hears it matters to nobody.
         drop(socket.try_write(bytes));

@@ -11,6 +11,8 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, Strea
 use super::*;
 use crate::tls::AuthorityMaterial;
 
+mod pass;
+
 /// A certificate for these hosts.
 fn certificate(hosts: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> Arc<CertifiedKey> {
     let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
@@ -87,6 +89,13 @@ impl Visitor {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.resumption = Resumption::in_memory_sessions(64);
+        Self(Arc::new(config))
+    }
+
+    /// The same client, which offers these protocols.
+    fn offering(&self, protocols: &[&[u8]]) -> Self {
+        let mut config = ClientConfig::clone(&self.0);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Self(Arc::new(config))
     }
 

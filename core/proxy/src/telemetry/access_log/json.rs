@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AccessRecord, HttpRecord, LogClock, text};
+use super::{AccessRecord, HttpRecord, LogClock, TlsRecord, text};
 
 /// Writes the record as one object, without a line feed.
 pub(super) fn write(line: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &mut LogClock) {
@@ -33,10 +33,20 @@ pub(super) fn write(line: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &mut L
         exchange(line, http);
     }
     if let Some(tls) = record.tls {
-        string(line, "tls_version", tls.version.as_bytes());
-        string(line, "tls_cipher", tls.cipher.as_bytes());
-        if let Some(name) = tls.server_name {
-            string(line, "server_name", name.as_bytes());
+        let TlsRecord {
+            version,
+            cipher,
+            server_name,
+        } = tls;
+        let known = [
+            ("tls_version", version),
+            ("tls_cipher", cipher),
+            ("server_name", server_name),
+        ];
+        for (key, value) in known {
+            if let Some(value) = value {
+                string(line, key, value.as_bytes());
+            }
         }
     }
     integer(line, "bytes_received", record.bytes_received);
