@@ -12,6 +12,7 @@ mod key;
 mod pem;
 mod pfx;
 mod unusable;
+mod vault;
 
 pub use authority::Authority;
 pub(crate) use file::read as read_file;
@@ -21,6 +22,7 @@ pub use key::{Key, Password};
 pub use pem::{Material, Part, Parts};
 pub use pfx::read_pfx;
 pub use unusable::Unusable;
+pub use vault::Vault;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_control::api::{NoSupervisor, Observable, Place as AdminPlace, Remote, Socket};
-use lb_control::certificate::{Authority, Keeper, Loaded};
+use lb_control::certificate::{Authority, Keeper, Loaded, Vault};
 use lb_control::{Engine, EngineError, ServerHealth};
 use lb_model::ValidConfig;
 use lb_model::api::{AdminStatus, ExplainRequest, UpgradeState};
@@ -71,7 +71,7 @@ impl Running {
         let metrics = open_metrics(&sockets, document)?;
         let admin = open_admin(&sockets, document, &options.state_dir, None)?;
         let log = open_log(document)?;
-        let keeper = Keeper::new(lb_control::now);
+        let keeper = Keeper::new(Vault::new(&options.state_dir), lb_control::now);
         let loaded = keeper.start(document);
         let proxy = Proxy::start(
             config,
@@ -216,8 +216,8 @@ impl Engine for Live {
     type Prepared = Prepared;
 
     fn judge(&self, config: &ValidConfig) -> Result<(), EngineError> {
-        let loaded = self.0.keeper.load(config.config());
-        loaded.map(drop).map_err(|error| refusal(error.into()))
+        let judged = self.0.keeper.judge(config.config());
+        judged.map_err(|error| refusal(error.into()))
     }
 
     fn prepare(&self, config: &Arc<ValidConfig>) -> Result<Prepared, EngineError> {

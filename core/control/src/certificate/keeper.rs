@@ -3,25 +3,27 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lb_model::Config;
 use lb_model::config::{
     Authority as AuthorityModel, AuthoritySource, Certificate as CertificateModel,
-    CertificateFiles, CertificateSource,
+    CertificateFiles, CertificateSource, SelfSigned, StoredCertificate,
 };
 use lb_model::value::Name;
 use rustls::RootCertStore;
 
 use super::file::{self, Stamp};
 use super::pem::{Part, Parts};
-use super::{Authority, Unusable, Usable, judge};
+use super::vault::is_due;
+use super::{Authority, Unusable, Usable, Vault, judge};
 use crate::Clock;
 
 /// Has the certificates and authorities of the document in force.
 pub struct Keeper {
     clock: Clock,
+    vault: Vault,
     held: Mutex<Loaded>,
     system: OnceLock<Arc<RootCertStore>>,
 }
@@ -101,11 +103,22 @@ trait Source: Clone + PartialEq {
     type Usable: Clone;
     const KIND: &'static str;
 
-    /// What it is made of on the disk.
-    fn paths(&self) -> Vec<&Path>;
+    /// What it is made of on the disk, as far as others write that.
+    fn paths(&self, keeper: &Keeper) -> Vec<PathBuf>;
 
     /// Loads it, also when its time is over or has not come.
-    fn load(&self, keeper: &Keeper) -> Result<Self::Usable, Unusable>;
+    fn load(&self, name: &Name, keeper: &Keeper) -> Result<Self::Usable, Unusable>;
+
+    /// Whether it could be loaded. Nothing is made for that.
+    fn judge(&self, name: &Name, keeper: &Keeper) -> Result<(), Unusable> {
+        let usable = self.load(name, keeper)?;
+        Self::check_time(&usable, keeper)
+    }
+
+    /// Whether it is to be loaded again although its files are as they were.
+    fn is_due(&self, _: Option<&Self::Usable>, _: &Keeper) -> bool {
+        false
+    }
 
     /// Whether its time is now.
     fn check_time(usable: &Self::Usable, keeper: &Keeper) -> Result<(), Unusable>;
@@ -117,22 +130,41 @@ impl Source for CertificateModel {
     type Usable = Usable;
     const KIND: &'static str = "certificates";
 
-    fn paths(&self) -> Vec<&Path> {
+    fn paths(&self, keeper: &Keeper) -> Vec<PathBuf> {
         match &self.source {
             CertificateSource::Files(CertificateFiles { certificate, key }) => {
-                vec![certificate, key]
+                vec![certificate.clone(), key.clone()]
             }
-            CertificateSource::SelfSigned(_) | CertificateSource::Stored(_) => Vec::new(),
+            CertificateSource::Stored(StoredCertificate { fingerprint }) => {
+                vec![keeper.vault.imported(fingerprint)]
+            }
+            CertificateSource::SelfSigned(_) => Vec::new(),
         }
     }
 
-    fn load(&self, keeper: &Keeper) -> Result<Usable, Unusable> {
+    fn load(&self, name: &Name, keeper: &Keeper) -> Result<Usable, Unusable> {
         match &self.source {
             CertificateSource::Files(files) => keeper.files(files),
-            CertificateSource::SelfSigned(_) | CertificateSource::Stored(_) => {
-                Err(Unusable::NotKept)
+            CertificateSource::Stored(StoredCertificate { fingerprint }) => keeper
+                .vault
+                .get(fingerprint, &|issuer| keeper.is_root(issuer)),
+            CertificateSource::SelfSigned(SelfSigned { names }) => {
+                let hosts: Vec<_> = names.iter().map(ToString::to_string).collect();
+                keeper.vault.self_signed(name, &hosts, (keeper.clock)())
             }
         }
+    }
+
+    fn judge(&self, name: &Name, keeper: &Keeper) -> Result<(), Unusable> {
+        if matches!(self.source, CertificateSource::SelfSigned(_)) {
+            return Ok(());
+        }
+        Self::check_time(&self.load(name, keeper)?, keeper)
+    }
+
+    fn is_due(&self, usable: Option<&Usable>, keeper: &Keeper) -> bool {
+        matches!(self.source, CertificateSource::SelfSigned(_))
+            && usable.is_none_or(|usable| is_due(usable, (keeper.clock)()))
     }
 
     fn check_time(usable: &Usable, keeper: &Keeper) -> Result<(), Unusable> {
@@ -149,18 +181,18 @@ impl Source for AuthorityModel {
     type Usable = Authority;
     const KIND: &'static str = "authorities";
 
-    fn paths(&self) -> Vec<&Path> {
+    fn paths(&self, _: &Keeper) -> Vec<PathBuf> {
         let file = match &self.source {
             AuthoritySource::File(path) => Some(path),
             AuthoritySource::Pem(_) => None,
         };
         file.into_iter()
             .chain(&self.revocation_list)
-            .map(PathBuf::as_path)
+            .cloned()
             .collect()
     }
 
-    fn load(&self, _: &Keeper) -> Result<Authority, Unusable> {
+    fn load(&self, _: &Name, _: &Keeper) -> Result<Authority, Unusable> {
         Authority::load(self)
     }
 
@@ -175,10 +207,11 @@ impl Source for AuthorityModel {
 }
 
 impl Keeper {
-    /// Has nothing yet.
-    pub fn new(clock: Clock) -> Self {
+    /// Has nothing yet but what is kept in the state directory.
+    pub fn new(vault: Vault, clock: Clock) -> Self {
         Self {
             clock,
+            vault,
             held: Mutex::default(),
             system: OnceLock::new(),
         }
@@ -206,6 +239,16 @@ impl Keeper {
             certificates: self.load_all(&held.certificates, &document.certificates)?,
             authorities: self.load_all(&held.authorities, &document.authorities)?,
         })
+    }
+
+    /// Whether [`load`](Self::load) would do; nothing is made or held.
+    ///
+    /// # Errors
+    /// Something that is new cannot be used.
+    pub fn judge(&self, document: &Config) -> Result<(), NotLoaded> {
+        let held = self.held().clone();
+        self.judge_all(&held.certificates, &document.certificates)?;
+        self.judge_all(&held.authorities, &document.authorities)
     }
 
     /// Reads again what has changed on the disk; none when nothing did. What cannot be used is told,
@@ -254,7 +297,7 @@ impl Keeper {
 
     fn start_all<S: Source>(&self, models: &BTreeMap<Name, S>) -> All<S, S::Usable> {
         let start = |(name, model): (&Name, &S)| {
-            let read = self.read(model);
+            let read = self.read(name, model);
             if let Some(problem) = &read.problem {
                 let help = problem.help();
                 if read.usable.is_some() {
@@ -278,7 +321,7 @@ impl Keeper {
             if let Some(held) = held.get(name).filter(|held| held.model == *model) {
                 return Ok((name.clone(), Arc::clone(held)));
             }
-            let new = self.read(model);
+            let new = self.read(name, model);
             match new.problem {
                 Some(reason) => Err(NotLoaded {
                     kind: S::KIND,
@@ -291,10 +334,28 @@ impl Keeper {
         models.iter().map(load).collect()
     }
 
+    fn judge_all<S: Source>(
+        &self,
+        held: &All<S, S::Usable>,
+        models: &BTreeMap<Name, S>,
+    ) -> Result<(), NotLoaded> {
+        let mut new = models
+            .iter()
+            .filter(|(name, model)| held.get(*name).is_none_or(|held| held.model != **model));
+        new.try_for_each(|(name, model)| {
+            model.judge(name, self).map_err(|reason| NotLoaded {
+                kind: S::KIND,
+                name: name.clone(),
+                reason,
+            })
+        })
+    }
+
     fn look_at_all<S: Source>(&self, held: &All<S, S::Usable>) -> Option<All<S, S::Usable>> {
         let mut after = None;
         for (name, old) in held {
-            if stamps(&old.model) == old.stamps {
+            let is_due = old.model.is_due(old.usable.as_ref(), self);
+            if !is_due && self.stamps(&old.model) == old.stamps {
                 continue;
             }
             let new = self.read_again(name, old);
@@ -305,10 +366,10 @@ impl Keeper {
         after
     }
 
-    fn read<S: Source>(&self, model: &S) -> Held<S, S::Usable> {
+    fn read<S: Source>(&self, name: &Name, model: &S) -> Held<S, S::Usable> {
         // Before the files: one that changes meanwhile is read once more.
-        let stamps = stamps(model);
-        let (usable, problem) = match model.load(self) {
+        let stamps = self.stamps(model);
+        let (usable, problem) = match model.load(name, self) {
             Ok(usable) => {
                 let problem = S::check_time(&usable, self).err();
                 (Some(usable), problem)
@@ -325,7 +386,7 @@ impl Keeper {
 
     /// What cannot be used takes the place of nothing that can.
     fn read_again<S: Source>(&self, name: &Name, old: &Held<S, S::Usable>) -> Held<S, S::Usable> {
-        let mut new = self.read(&old.model);
+        let mut new = self.read(name, &old.model);
         let kind = S::KIND;
         if let Some(problem) = &new.problem {
             let help = problem.help();
@@ -341,6 +402,11 @@ impl Keeper {
             _ => tracing::info!(kind, %name, "its files have changed and are taken"),
         }
         new
+    }
+
+    fn stamps<S: Source>(&self, model: &S) -> Box<[Option<Stamp>]> {
+        let paths = model.paths(self);
+        paths.iter().map(|path| file::stamp(path)).collect()
     }
 
     fn files(&self, files: &CertificateFiles) -> Result<Usable, Unusable> {
@@ -377,10 +443,6 @@ impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keeper").finish_non_exhaustive()
     }
-}
-
-fn stamps<S: Source>(model: &S) -> Box<[Option<Stamp>]> {
-    model.paths().into_iter().map(file::stamp).collect()
 }
 
 /// What is in a sequence of DER: a trust anchor has its subject without what is around it.

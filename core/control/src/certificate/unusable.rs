@@ -1,6 +1,7 @@
 //! Why a certificate cannot be used.
 
 use lb_model::api::Timestamp;
+use lb_model::value::Fingerprint;
 
 /// Why a certificate cannot be used. `place` is where somebody has to look: a file, or a part of what
 /// was sent.
@@ -15,8 +16,34 @@ pub enum Unusable {
         reason: String,
     },
     /// The balancer has no such certificate.
-    #[error("the balancer keeps no such certificate")]
-    NotKept,
+    #[error("the balancer keeps no certificate with the fingerprint {0}")]
+    NotKept(Fingerprint),
+    /// What is kept was not sealed with the key that is there, or somebody has changed it.
+    #[error("{place} cannot be opened with {key}")]
+    Sealed {
+        /// The file.
+        place: String,
+        /// The file of the key.
+        key: String,
+    },
+    /// The key that opens what is kept is not there, or is none.
+    #[error(
+        "{place}, the key of all certificates that the balancer keeps, cannot be used: {reason}"
+    )]
+    VaultKey {
+        /// The file.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// None could be made.
+    #[error("no certificate could be made for {names}: {reason}")]
+    NotMade {
+        /// The hosts.
+        names: String,
+        /// Why.
+        reason: String,
+    },
     /// There is something else, or nothing.
     #[error("{place} holds no {what}")]
     Holds {
@@ -130,7 +157,16 @@ impl Unusable {
                  shows who may"
                     .to_owned()
             }
-            Self::NotKept => "name its files with `source.files`".to_owned(),
+            Self::NotKept(_) => {
+                "import it again with `lbctl certificate import`, which names it in the document".to_owned()
+            }
+            Self::Sealed { .. } => "put the file or the key back from a backup of the state directory, \
+                or import the certificate again"
+                .to_owned(),
+            Self::VaultKey { .. } => "put it back from a backup of the state directory; if it is lost, \
+                move the folder away and import the certificates again"
+                .to_owned(),
+            Self::NotMade { .. } => "give other names, or import a certificate".to_owned(),
             Self::Holds { help, .. } => (*help).to_owned(),
             Self::Damaged { .. } => {
                 "copy it again as a whole, from the first `-` of BEGIN to the last `-` of END".to_owned()

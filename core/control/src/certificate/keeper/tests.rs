@@ -15,9 +15,11 @@ struct Stand {
 
 impl Stand {
     fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::new(&folder.path().join("state"));
         let stand = Self {
-            folder: tempfile::tempdir().unwrap(),
-            keeper: Keeper::new(crate::now),
+            keeper: Keeper::new(vault, crate::now),
+            folder,
         };
         stand.write("a", &Family::new("a.test"));
         stand.write("b", &Family::new("b.test"));

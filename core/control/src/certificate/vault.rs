@@ -1,0 +1,303 @@
+//! Certificates that the balancer keeps: each in a file of its own, in the open, with its private key
+//! sealed (AES-256-GCM).
+//!
+//! An imported certificate is found by its fingerprint and never changes, so that a document of old
+//! finds what it meant. One that the balancer makes for itself is found by the name that the document
+//! gives it.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use lb_model::api::Timestamp;
+use lb_model::value::{Fingerprint, Name};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::PrivateKeyDer;
+use x509_parser::time::ASN1Time;
+use zeroize::Zeroizing;
+
+use super::judge::fingerprint;
+use super::pem::{Part, Parts, read_certificates};
+use super::{Judged, Key, Material, Unusable, Usable, judge};
+use crate::disk::{Disk, Machine, replace};
+
+/// The directory, in the state directory.
+const DIRECTORY: &str = "certificates";
+/// The file of the key that opens all others: 64 hexadecimal digits.
+const KEY_FILE: &str = "key";
+const KEY_BYTES: usize = 32;
+/// The largest file that is read.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What a sealed key is called in its file.
+const SEALED: &str = "LBCTL SEALED PRIVATE KEY";
+/// What a key is sealed for, besides its certificate.
+const PURPOSE: &[u8] = b"lbctl certificate 1";
+
+/// How long a certificate of our own is valid: browsers take no longer ones.
+const LIFETIME: Duration = Duration::from_hours(397 * 24);
+/// Clocks of clients may be late.
+const BEGINS_BEFORE: Duration = Duration::from_hours(1);
+
+/// The certificates that the balancer keeps.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    directory: PathBuf,
+}
+
+impl Vault {
+    /// What is kept in this state directory. Nothing is read or made yet.
+    pub fn new(state_dir: &Path) -> Self {
+        Self {
+            directory: state_dir.join(DIRECTORY),
+        }
+    }
+
+    /// Keeps a certificate, durably. What is kept already may get other certificates on its way to a
+    /// root.
+    pub fn keep(&self, judged: &Judged) -> Result<Fingerprint, Unusable> {
+        let fingerprint = judged.usable.facts.fingerprint;
+        let shown = &judged.usable.certified.cert;
+        let kept = self.get(&fingerprint, &|_| true);
+        if !kept.is_ok_and(|kept| kept.certified.cert == *shown) {
+            self.write(&self.imported(&fingerprint), judged)?;
+        }
+        Ok(fingerprint)
+    }
+
+    /// The certificate with this fingerprint.
+    pub fn get(
+        &self,
+        fingerprint: &Fingerprint,
+        is_root: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Usable, Unusable> {
+        match self.read(&self.imported(fingerprint), is_root) {
+            Ok(Some(judged)) => Ok(judged.usable),
+            Ok(None) => Err(Unusable::NotKept(*fingerprint)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The certificate of our own under this name. A new one is made when there is none for these
+    /// hosts, or little of its life is left; an old one that cannot be read is written over.
+    pub(super) fn self_signed(
+        &self,
+        name: &Name,
+        hosts: &[String],
+        now: Timestamp,
+    ) -> Result<Usable, Unusable> {
+        let path = self.directory.join(format!("self-signed-{name}.pem"));
+        match self.read(&path, &|_| true) {
+            Ok(Some(Judged { usable, .. }))
+                if usable.facts.names == hosts && !is_due(&usable, now) =>
+            {
+                return Ok(usable);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%name, %error, "a certificate that the balancer made is made anew");
+            }
+        }
+        let made = make(hosts, now)?;
+        self.write(&path, &made)?;
+        Ok(made.usable)
+    }
+
+    /// The file of an imported certificate.
+    pub(super) fn imported(&self, fingerprint: &Fingerprint) -> PathBuf {
+        let name = fingerprint.to_string().replace(':', "-");
+        self.directory.join(format!("{name}.pem"))
+    }
+
+    fn write(&self, path: &Path, judged: &Judged) -> Result<(), Unusable> {
+        let failed = |error: io::Error| Unusable::File {
+            place: place(path),
+            reason: error.to_string(),
+        };
+        Machine.make_dir(&self.directory).map_err(failed)?;
+        let key = self.key_or_new()?;
+        let certificates = &judged.usable.certified.cert;
+        let secret = judged.key.der();
+        let mut sealed = secret.secret_der().to_vec();
+        let associated = associated(&judged.usable.facts.fingerprint);
+        let nonce = key
+            .seal_in_place_append_tag(Aad::from(&associated), &mut sealed)
+            .map_err(|_| failed(io::Error::other("it cannot be sealed")))?;
+        let mut sections: Vec<_> = certificates
+            .iter()
+            .map(|der| pem::Pem::new("CERTIFICATE", der.as_ref()))
+            .collect();
+        let sealed = [&nonce.as_ref()[..], &sealed].concat();
+        sections.push(pem::Pem::new(SEALED, sealed));
+        let text = pem::encode_many(&sections);
+        replace(&Machine, path, text.as_bytes()).map_err(failed)
+    }
+
+    fn read(
+        &self,
+        path: &Path,
+        is_root: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Option<Judged>, Unusable> {
+        let place = place(path);
+        let bytes = match Machine.read(path, FILE_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                let reason = error.to_string();
+                return Err(Unusable::File { place, reason });
+            }
+        };
+        let certificates = read_certificates(Part {
+            place: &place,
+            bytes: &bytes,
+        })?;
+        let sections = pem::parse_many(&bytes).unwrap_or_default();
+        let sealed = sections.iter().find(|section| section.tag() == SEALED);
+        let opened = sealed.zip(certificates.first()).map(|(sealed, leaf)| {
+            let of = fingerprint(leaf);
+            open(&self.key()?, sealed.contents(), &of).ok_or_else(|| Unusable::Sealed {
+                place: place.clone(),
+                key: self.key_place(),
+            })
+        });
+        let material = Material {
+            certificates,
+            key: opened.transpose()?,
+            key_place: place.clone(),
+            place,
+        };
+        judge(material, is_root).map(Some)
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.directory.join(KEY_FILE)
+    }
+
+    fn key_place(&self) -> String {
+        place(&self.key_path())
+    }
+
+    fn key(&self) -> Result<RandomizedNonceKey, Unusable> {
+        let unusable = |reason: &str| Unusable::VaultKey {
+            place: self.key_place(),
+            reason: reason.to_owned(),
+        };
+        let read = Machine.read(&self.key_path(), 1024);
+        let text = Zeroizing::new(read.map_err(|error| unusable(&error.to_string()))?);
+        let bytes = std::str::from_utf8(&text)
+            .ok()
+            .and_then(|text| unhex(text.trim()))
+            .ok_or_else(|| unusable("it is not 64 hexadecimal digits"))?;
+        RandomizedNonceKey::new(&AES_256_GCM, &*bytes).map_err(|_| unusable("it is no key"))
+    }
+
+    /// The key, which is made when nothing has been sealed yet.
+    fn key_or_new(&self) -> Result<RandomizedNonceKey, Unusable> {
+        let path = self.key_path();
+        // Where something is sealed, another key would hide that the right one is lost.
+        let names = Machine.list(&self.directory).unwrap_or_default();
+        if path.exists()
+            || names
+                .iter()
+                .any(|name| name.to_string_lossy().ends_with(".pem"))
+        {
+            return self.key();
+        }
+        let unusable = |reason: String| Unusable::VaultKey {
+            place: place(&path),
+            reason,
+        };
+        let mut bytes = Zeroizing::new([0_u8; KEY_BYTES]);
+        aws_lc_rs::rand::fill(&mut *bytes).map_err(|error| unusable(error.to_string()))?;
+        let mut text = Zeroizing::new(String::with_capacity(2 * KEY_BYTES + 1));
+        for byte in *bytes {
+            write!(text, "{byte:02x}").expect("a String takes every write");
+        }
+        text.push('\n');
+        let written = replace(&Machine, &path, text.as_bytes());
+        written.map_err(|error| unusable(error.to_string()))?;
+        self.key()
+    }
+}
+
+/// Whether a certificate of our own should make way for a new one: a third of its life is left.
+pub(super) fn is_due(usable: &Usable, now: Timestamp) -> bool {
+    let (begin, end) = (&usable.facts.not_before, &usable.facts.not_after);
+    let third = end.unix_millis().saturating_sub(begin.unix_millis()) / 3;
+    now.unix_millis() >= end.unix_millis().saturating_sub(third)
+}
+
+fn make(hosts: &[String], now: Timestamp) -> Result<Judged, Unusable> {
+    let failed = |reason: String| Unusable::NotMade {
+        names: hosts.join(", "),
+        reason,
+    };
+    let seconds = now.unix_millis() / 1000;
+    let time = |seconds: u64| {
+        let time = ASN1Time::from_timestamp(i64::try_from(seconds).unwrap_or(i64::MAX));
+        time.map(|time| time.to_datetime())
+            .map_err(|error| failed(error.to_string()))
+    };
+    let mut params = CertificateParams::new(hosts).map_err(|error| failed(error.to_string()))?;
+    params.not_before = time(seconds.saturating_sub(BEGINS_BEFORE.as_secs()))?;
+    params.not_after = time(seconds.saturating_add(LIFETIME.as_secs()))?;
+    let first = hosts.first().cloned().unwrap_or_default();
+    params.distinguished_name.push(DnType::CommonName, first);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let key = KeyPair::generate().map_err(|error| failed(error.to_string()))?;
+    let made = params
+        .self_signed(&key)
+        .map_err(|error| failed(error.to_string()))?;
+    let certificate = made.pem();
+    let text = Zeroizing::new(key.serialize_pem());
+    let part = |bytes| Part {
+        place: "what the balancer made",
+        bytes,
+    };
+    let parts = Parts {
+        certificate: part(certificate.as_bytes()),
+        chain: None,
+        key: Some(part(text.as_bytes())),
+        password: None,
+    };
+    judge(parts.read()?, &|_| true)
+}
+
+fn open(key: &RandomizedNonceKey, sealed: &[u8], of: &Fingerprint) -> Option<Key> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
+    let mut bytes = Zeroizing::new(sealed.to_vec());
+    let associated = associated(of);
+    let nonce = Nonce::from(nonce);
+    let opened = key
+        .open_in_place(nonce, Aad::from(&associated), &mut bytes)
+        .ok()?;
+    PrivateKeyDer::try_from(&*opened).ok()?;
+    Key::from_der(opened)
+}
+
+/// What must be the same to open a key as it was to seal it.
+fn associated(fingerprint: &Fingerprint) -> Vec<u8> {
+    [PURPOSE, fingerprint.to_string().as_bytes()].concat()
+}
+
+fn unhex(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    if text.len() != 2 * KEY_BYTES || !text.is_ascii() {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let digits = std::str::from_utf8(digits).ok()?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn place(path: &Path) -> String {
+    format!("`{}`", path.display())
+}
+
+#[cfg(test)]
+mod tests;
