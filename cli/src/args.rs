@@ -14,6 +14,7 @@ use crate::fields::NounCommand;
 
 mod access;
 mod balancer;
+mod certificate;
 
 pub(crate) use access::{
     TokenBootstrapArgs, TokenCommand, TokenCreateArgs, UserAddArgs, UserCommand, UserSetArgs,
@@ -22,6 +23,7 @@ pub(crate) use balancer::{
     ApplyArgs, BackupArgs, ConfirmArgs, DrainArgs, EnableArgs, HistoryArgs, LogsArgs, MannerArgs,
     PlanArgs, RestoreArgs, RollbackArgs, ServerName, StatusArgs,
 };
+pub(crate) use certificate::{CertificateCommand, CertificateImportArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

@@ -6,6 +6,7 @@ use crate::screen::Screen;
 use crate::settings::Settings;
 
 mod backup;
+mod certificate;
 mod change;
 mod complete;
 mod demo;

@@ -14,6 +14,8 @@ mod asp_net;
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod command_line;
@@ -59,6 +61,8 @@ mod streaming;
 mod supervisor;
 #[cfg(test)]
 mod tcp;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod unavailable;
 #[cfg(test)]

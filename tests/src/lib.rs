@@ -11,6 +11,7 @@
 
 mod admin;
 mod api;
+mod authority;
 mod balancer;
 mod browser;
 mod churn;
@@ -26,6 +27,7 @@ mod wire;
 
 pub use admin::Told;
 pub use api::Api;
+pub use authority::Authority;
 pub use balancer::{Balancer, lbctl, lbctl_path, run_lbctl};
 pub use browser::Browser;
 pub use churn::{Churn, Named, Seen};

@@ -9,7 +9,7 @@ use lb_model::plan::Effect;
 use lb_model::print::object_to_toml;
 use lb_model::schema::Noun;
 
-use super::change;
+use super::{certificate, change};
 use crate::args::MannerArgs;
 use crate::balancer::Balancer;
 use crate::fields::{NounCommand, PatchError, Verb, Written, with_removals};
@@ -45,10 +45,15 @@ pub(super) fn run(
     screen: &Screen,
 ) -> Result<Exit, Failure> {
     let noun = command.noun;
+    if let Verb::Certificate(command) = &command.verb {
+        return certificate::run(command, settings, screen);
+    }
     // What is wrong with the call is told without a balancer.
     let edits = edits(&command.verb)?;
     let balancer = Balancer::of(settings)?;
     match &command.verb {
+        // Done above.
+        Verb::Certificate(_) => Ok(Exit::Done),
         Verb::Get(path) => {
             let object = balancer.wait(balancer.client.object(path))?.value;
             output::print(screen, settings.output, &object, |object| {
@@ -102,7 +107,7 @@ fn edits(verb: &Verb) -> Result<Vec<Edit>, PatchError> {
                 return Err(PatchError::Nothing(format!("lbctl {command} set")));
             }
         }
-        Verb::Get(_) | Verb::List(_) => {}
+        Verb::Certificate(_) | Verb::Get(_) | Verb::List(_) => {}
     }
     Ok(edits)
 }
@@ -118,7 +123,7 @@ fn refuse_present(balancer: &Balancer, path: &ObjectPath) -> Result<(), Failure>
 
 /// Shows what would be changed and changes it. On a terminal it asks; where there is nobody to ask,
 /// what closes nothing is done, and more needs `--yes`.
-fn carry_out(
+pub(super) fn carry_out(
     balancer: &Balancer,
     edits: Vec<Edit>,
     path: &ObjectPath,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::flag::{self, Flag, Flags, Form};
 use super::patch::Removal;
 use super::value;
-use crate::args::MannerArgs;
+use crate::args::{CertificateCommand, MannerArgs};
 
 /// A command of a noun, as it was given.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct NounCommand {
 pub(crate) enum Verb {
     /// A new object is made, with what flags give.
     Add(Written),
+    /// Something that only certificates have.
+    Certificate(CertificateCommand),
     /// An object is taken away.
     Delete {
         path: ObjectPath,
@@ -68,7 +70,13 @@ impl FromArgMatches for NounCommand {
         let missing = || Error::new(ErrorKind::MissingSubcommand);
         let (name, matches) = matches.subcommand().ok_or_else(missing)?;
         let (noun, flags) = flag::of_command(name).ok_or_else(missing)?;
+        let all = matches;
         let (verb, matches) = matches.subcommand().ok_or_else(missing)?;
+        if noun.singular == CERTIFICATE && CertificateCommand::has_subcommand(verb) {
+            let command = CertificateCommand::from_arg_matches(all)?;
+            let verb = Verb::Certificate(command);
+            return Ok(Self { noun, verb });
+        }
         let path = || match matches.get_one::<ObjectPath>(OBJECT) {
             Some(path) => Ok(path.clone()),
             // Only an object without a name is not named.
@@ -117,6 +125,9 @@ const UNSET: &str = "UNSET";
 const FIRST: &str = "FIRST";
 const AFTER: &str = "AFTER";
 
+/// The noun that has commands of its own.
+const CERTIFICATE: &str = "certificate";
+
 fn of_noun(noun: &'static Noun, flags: &'static Flags) -> Command {
     let words = noun.words();
     let one = if noun.keyed {
@@ -153,7 +164,12 @@ fn of_noun(noun: &'static Noun, flags: &'static Flags) -> Command {
             "Remove {one}.\n\nThe plan is shown before it is carried out."
         ))
         .args(object());
-    command.subcommands([list, get, add, set, delete])
+    let command = command.subcommands([list, get, add, set, delete]);
+    if noun.singular == CERTIFICATE {
+        CertificateCommand::augment_subcommands(command)
+    } else {
+        command
+    }
 }
 
 /// A command that writes values.

@@ -24,7 +24,9 @@ fn written(line: &str) -> Value {
         | Verb::Set(Written {
             value, removals, ..
         }) => with_removals(value, &removals).unwrap_or_else(|error| panic!("{error}")),
-        Verb::Delete { .. } | Verb::Get(_) | Verb::List(_) => panic!("{line}"),
+        Verb::Certificate(_) | Verb::Delete { .. } | Verb::Get(_) | Verb::List(_) => {
+            panic!("{line}")
+        }
     }
 }
 
@@ -134,7 +136,9 @@ fn a_wrong_command_line_is_told_what_would_be_right() {
 fn objects_are_named_by_those_that_hold_them() {
     let path = |line: &str| match parse(line).unwrap().verb {
         Verb::Get(path) | Verb::List(Some(path)) | Verb::Delete { path, .. } => path.to_string(),
-        Verb::Add(_) | Verb::List(None) | Verb::Set(_) => panic!("{line}"),
+        Verb::Add(_) | Verb::Certificate(_) | Verb::List(None) | Verb::Set(_) => {
+            panic!("{line}")
+        }
     };
     assert_eq!(path("server get web/iis1"), "pools/web/servers/iis1");
     assert_eq!(path("server list web"), "pools/web");

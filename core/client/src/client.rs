@@ -6,10 +6,10 @@ use hyper::Method;
 use hyper::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use lb_model::Config;
 use lb_model::api::{
-    AccessCopy, ApplyAnswer, ApplyRequest, BootstrapRequest, Caller, ConfirmRequest,
-    ExplainRequest, NewToken, PlanAnswer, PlanRequest, Revision, RevisionAnswer, Revisions,
-    RollbackRequest, Source, StatusAnswer, Token, TokenRequest, Tokens, UpgradeAnswer, User,
-    UserChange, UserRequest, Users,
+    AccessCopy, ApplyAnswer, ApplyRequest, BootstrapRequest, Caller, CertificateImport,
+    Certificates, ConfirmRequest, ExplainRequest, KeptCertificate, NewToken, PlanAnswer,
+    PlanRequest, Revision, RevisionAnswer, Revisions, RollbackRequest, Source, StatusAnswer, Token,
+    TokenRequest, Tokens, UpgradeAnswer, User, UserChange, UserRequest, Users,
 };
 use lb_model::config::ServerState;
 use lb_model::edit::ObjectPath;
@@ -290,6 +290,19 @@ impl Client {
     /// Every user there is.
     pub async fn users(&self) -> Result<Vec<User>, ClientError> {
         Ok(self.read::<Users>("/users").await?.users)
+    }
+
+    /// How the certificates are that the document in force names.
+    pub async fn certificates(&self) -> Result<Certificates, ClientError> {
+        self.read("/certificates").await
+    }
+
+    /// Has a certificate kept, with its private key.
+    pub async fn import_certificate(
+        &self,
+        request: &CertificateImport,
+    ) -> Result<KeptCertificate, ClientError> {
+        self.post("/certificates", request).await
     }
 
     /// Makes a user.

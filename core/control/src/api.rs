@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use self::serve::Service;
 use self::stop::Stop;
+use crate::certificate::Keeper;
 use crate::{Access, Controller, Engine};
 
 mod answer;
@@ -66,6 +67,9 @@ pub trait Observable: Send + Sync + 'static {
     /// # Errors
     /// Why that cannot be said.
     fn explain(&self, config: &ValidConfig, request: &ExplainRequest) -> Result<Value, String>;
+
+    /// Who has the certificates.
+    fn keeper(&self) -> &Keeper;
 
     /// Where the API is served over the network, if anywhere.
     fn admin(&self) -> Option<AdminStatus>;

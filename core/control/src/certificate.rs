@@ -6,11 +6,13 @@
 mod authority;
 mod chain;
 mod file;
+mod import;
 mod judge;
 mod keeper;
 mod key;
 mod pem;
 mod pfx;
+mod report;
 mod unusable;
 mod vault;
 

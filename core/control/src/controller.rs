@@ -15,6 +15,7 @@ use lb_model::edit::Edit;
 use lb_model::plan::Plan;
 use lb_model::{Config, ValidConfig, validate};
 
+use crate::audit::NewEntry;
 use crate::disk::{Disk, Machine};
 use crate::event::Events;
 use crate::store::{Retention, Store};
@@ -170,6 +171,16 @@ impl<E: Engine> Controller<E> {
             answer,
         });
         confirmed.inspect_err(|refused| self.shared.note_refusal(author, "confirm", refused))
+    }
+
+    /// Writes down what was done that is no change of the document.
+    pub(crate) fn note(&self, author: &Caller, action: &'static str, detail: String) {
+        self.shared.audit.add(&[NewEntry {
+            author: author.name.clone(),
+            action,
+            detail: Some(detail),
+            ..NewEntry::default()
+        }]);
     }
 
     /// Looks now whether files that the document names have changed, and waits until they are served.

@@ -301,6 +301,10 @@ impl Observable for Live {
         serde_json::to_value(explained).map_err(|error| error.to_string())
     }
 
+    fn keeper(&self) -> &Keeper {
+        &self.0.keeper
+    }
+
     fn admin(&self) -> Option<AdminStatus> {
         self.0.admin.borrow().as_ref()?.status()
     }

@@ -19,7 +19,10 @@ pub use access::{
     AccessCopy, BootstrapRequest, Caller, NewToken, Role, Token, TokenCopy, TokenRequest, Tokens,
     User, UserChange, UserRequest, Users,
 };
-pub use certificate::{CertificateFacts, CertificateWarning};
+pub use certificate::{
+    CertificateFacts, CertificateImport, CertificateStatus, CertificateWarning, Certificates,
+    KeptCertificate,
+};
 pub use change::{
     ApplyAnswer, ApplyRequest, ConfirmRequest, PlanAnswer, PlanRequest, RollbackRequest, Wanted,
 };

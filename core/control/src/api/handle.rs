@@ -12,6 +12,7 @@ use super::serve::Service;
 use crate::Engine;
 
 mod access;
+mod certificate;
 mod change;
 mod config;
 mod history;
@@ -36,6 +37,7 @@ pub(super) fn handle<E: Engine + Observable>(
             name: ask.caller.name.clone(),
             role: ask.caller.role,
         }),
+        Operation::Certificates => certificate::list(controller),
         Operation::ChangeUser => access::change_user(access, ask),
         Operation::Confirm => change::confirm(controller, ask),
         Operation::CreateToken => access::create(access, ask),
@@ -43,6 +45,7 @@ pub(super) fn handle<E: Engine + Observable>(
         Operation::DeleteUser => access::delete_user(access, ask),
         Operation::DeleteObject => change::delete(controller, ask),
         Operation::Explain => live::explain(controller, ask),
+        Operation::ImportCertificate => certificate::import(controller, ask),
         Operation::ListObjects => config::list(controller, ask),
         Operation::Metrics => Ok(live::metrics(controller)),
         Operation::OpenApi => Ok(Given::text("application/json", openapi().to_owned())),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lb_model::Config;
+use lb_model::api::Timestamp;
 use lb_model::config::{
     Authority as AuthorityModel, AuthoritySource, Certificate as CertificateModel,
     CertificateFiles, CertificateSource, SelfSigned, StoredCertificate,
@@ -150,7 +151,7 @@ impl Source for CertificateModel {
                 .get(fingerprint, &|issuer| keeper.is_root(issuer)),
             CertificateSource::SelfSigned(SelfSigned { names }) => {
                 let hosts: Vec<_> = names.iter().map(ToString::to_string).collect();
-                keeper.vault.self_signed(name, &hosts, (keeper.clock)())
+                keeper.vault.self_signed(name, &hosts, keeper.now())
             }
         }
     }
@@ -164,11 +165,11 @@ impl Source for CertificateModel {
 
     fn is_due(&self, usable: Option<&Usable>, keeper: &Keeper) -> bool {
         matches!(self.source, CertificateSource::SelfSigned(_))
-            && usable.is_none_or(|usable| is_due(usable, (keeper.clock)()))
+            && usable.is_none_or(|usable| is_due(usable, keeper.now()))
     }
 
     fn check_time(usable: &Usable, keeper: &Keeper) -> Result<(), Unusable> {
-        usable.check_time((keeper.clock)())
+        usable.check_time(keeper.now())
     }
 
     fn is_same(one: &Usable, other: &Usable) -> bool {
@@ -289,6 +290,14 @@ impl Keeper {
             Arc::new(roots)
         };
         Arc::clone(self.system.get_or_init(read))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    pub(super) const fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     fn held(&self) -> MutexGuard<'_, Loaded> {
@@ -430,7 +439,7 @@ impl Keeper {
     }
 
     /// Whether the system trusts an authority of this name.
-    fn is_root(&self, subject: &[u8]) -> bool {
+    pub(super) fn is_root(&self, subject: &[u8]) -> bool {
         let system = self.system();
         system
             .roots

@@ -36,6 +36,9 @@ pub enum Unusable {
         /// What is wrong.
         reason: String,
     },
+    /// There are too many.
+    #[error("the balancer keeps {0} certificates, and no more")]
+    TooMany(usize),
     /// None could be made.
     #[error("no certificate could be made for {names}: {reason}")]
     NotMade {
@@ -166,6 +169,9 @@ impl Unusable {
             Self::VaultKey { .. } => "put it back from a backup of the state directory; if it is lost, \
                 move the folder away and import the certificates again"
                 .to_owned(),
+            Self::TooMany(_) => "take files away from the folder `certificates` of the state directory \
+                that no revision names any more"
+                .to_owned(),
             Self::NotMade { .. } => "give other names, or import a certificate".to_owned(),
             Self::Holds { help, .. } => (*help).to_owned(),
             Self::Damaged { .. } => {
@@ -192,9 +198,7 @@ impl Unusable {
                 with; these two must print the same: openssl x509 -noout -pubkey -in CERTIFICATE, and \
                 openssl pkey -pubout -in KEY"
                 .to_owned(),
-            Self::NoKey { .. } => "give its key with `--key FILE`; without one, the request must have \
-                been made here with `lbctl certificate request`"
-                .to_owned(),
+            Self::NoKey { .. } => "give its key, too, with `--key FILE`".to_owned(),
             Self::Rejected { .. } => "ask who made it for an X.509 version 3 certificate for a web \
                 server"
                 .to_owned(),

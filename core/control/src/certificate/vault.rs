@@ -31,6 +31,9 @@ const KEY_BYTES: usize = 32;
 /// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// The most that are kept: as many as one virtual service may show, and as many again.
+const KEPT_MAX: usize = 20_000;
+
 /// What a sealed key is called in its file.
 const SEALED: &str = "LBCTL SEALED PRIVATE KEY";
 /// What a key is sealed for, besides its certificate.
@@ -62,6 +65,10 @@ impl Vault {
         let shown = &judged.usable.certified.cert;
         let kept = self.get(&fingerprint, &|_| true);
         if !kept.is_ok_and(|kept| kept.certified.cert == *shown) {
+            let there = Machine.list(&self.directory).map_or(0, |names| names.len());
+            if there >= KEPT_MAX {
+                return Err(Unusable::TooMany(KEPT_MAX));
+            }
             self.write(&self.imported(&fingerprint), judged)?;
         }
         Ok(fingerprint)

@@ -1,10 +1,13 @@
 //! What certificates say of themselves.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use crate::value::Fingerprint;
+use crate::value::{Fingerprint, Name};
 
 /// What a certificate says of itself. All of it is public.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,4 +41,64 @@ pub struct CertificateWarning {
     pub message: String,
     /// What to do about it.
     pub help: String,
+}
+
+/// Material for a certificate that the balancer is to keep. It is in no log, and no answer has it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateImport {
+    /// The certificate, with those between it and a root that clients know: PEM, or the bytes of a PFX
+    /// or DER file as base64.
+    pub certificate: String,
+    /// Its private key, unless that is with it: PEM, or the bytes of a DER file as base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// More certificates between it and a root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
+    /// What opens the key, or the PFX file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for CertificateImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateImport").finish_non_exhaustive()
+    }
+}
+
+/// A certificate that the balancer keeps from now on. A document names it by its fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeptCertificate {
+    /// What it says of itself.
+    pub facts: CertificateFacts,
+    /// What somebody should know.
+    pub warnings: Vec<CertificateWarning>,
+}
+
+/// The certificates that the document in force names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificates {
+    /// All of them, by name.
+    pub certificates: BTreeMap<Name, CertificateStatus>,
+}
+
+/// How a certificate is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateStatus {
+    /// What the one that is in use says of itself; absent when there is none that could be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<CertificateFacts>,
+    /// What somebody should know.
+    pub warnings: Vec<CertificateWarning>,
+    /// What is wrong with what the document names now. What was there before is used on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<CertificateWarning>,
+    /// The virtual services that show it to clients.
+    pub virtual_services: Vec<Name>,
+    /// The pools whose servers see it.
+    pub pools: Vec<Name>,
 }

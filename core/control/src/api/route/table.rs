@@ -64,6 +64,7 @@ pub(super) fn table() -> Vec<Route> {
     }
     routes.extend(changes());
     routes.extend(live());
+    routes.extend(certificates());
     routes.extend(access());
     routes.extend(users());
     routes
@@ -181,6 +182,34 @@ fn live() -> Vec<Route> {
         );
     }
     routes
+}
+
+fn certificates() -> Vec<Route> {
+    vec![
+        route(
+            Method::GET,
+            "/certificates",
+            Role::View,
+            Operation::Certificates,
+        )
+        .says(
+            "certificates",
+            "How the certificates are that the document in force names.",
+        )
+        .gives("Certificates"),
+        route(
+            Method::POST,
+            "/certificates",
+            Role::Configure,
+            Operation::ImportCertificate,
+        )
+        .says(
+            "import_certificate",
+            "Keeps a certificate with its private key. A document uses it with `source.stored`.",
+        )
+        .takes("CertificateImport")
+        .gives("KeptCertificate"),
+    ]
 }
 
 fn access() -> Vec<Route> {
