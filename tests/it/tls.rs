@@ -1,6 +1,7 @@
 //! TLS with real clients and servers: `curl` and `openssl`.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use lb_tests::{Answer, Authority, Balancer, Finished, Process, WebServer, free_port, run, shop};
 use tokio::process::Command;
@@ -196,7 +197,7 @@ async fn clients_show_certificates_which_servers_see_and_nobody_can_make_up() {
     let of_corp = format!(
         "[authorities.corp]\nsource = {{ file = \"{}\" }}\nrevocation_list = \"{}\"\n",
         authority.file("ca.pem"),
-        authority.file("revoked.pem")
+        authority.file("revoked.crl")
     );
     for required in [true, false] {
         let asks = format!(
@@ -247,6 +248,114 @@ async fn clients_show_certificates_which_servers_see_and_nobody_can_make_up() {
     }
 }
 
+/// A web server that speaks TLS with the certificate of this name.
+async fn openssl_server(authority: &Authority, name: &str) -> (Process, SocketAddr) {
+    let address = free_port();
+    let mut server = Process::start(
+        Command::new("openssl")
+            .args(["s_server", "-www", "-accept", &address.to_string()])
+            .args(["-cert", &authority.file(&format!("{name}.pem"))])
+            .args(["-key", &authority.file(&format!("{name}-key.pem"))]),
+    );
+    server.accepts(address).await;
+    (server, address)
+}
+
+/// An authority with certificates of servers that are good, revoked and over, and the document that
+/// names it.
+async fn corp() -> (Authority, String) {
+    let authority = Authority::new("Corp").await;
+    for name in ["good", "revoked"] {
+        authority.issue(name, &["iis.corp.test"], "30").await;
+    }
+    authority
+        .issue_at(
+            "ended",
+            &["iis.corp.test"],
+            "20200101000000Z",
+            "20200201000000Z",
+        )
+        .await;
+    authority.revoke("revoked").await;
+    let document = format!(
+        "[authorities.corp]\nsource = {{ file = \"{}\" }}\nrevocation_list = \"{}\"\n",
+        authority.file("ca.pem"),
+        authority.file("revoked.crl")
+    );
+    (authority, document)
+}
+
+#[tokio::test]
+async fn servers_are_spoken_with_over_tls_when_their_certificates_are_right() {
+    let (authority, mut document) = corp().await;
+    let digest = [
+        "x509",
+        "-in",
+        "good.pem",
+        "-noout",
+        "-fingerprint",
+        "-sha256",
+    ];
+    let digest = authority.openssl(&digest).await;
+    let (_, pin) = digest.trim().split_once('=').unwrap();
+    let named = "authorities = [\"corp\"], server_name = \"iis.corp.test\"";
+    let other = named.replace("iis", "other");
+    let pinned = format!("pins = [\"{pin}\"]");
+    let cases = [
+        ("checked", "good", named, true),
+        ("other-name", "good", &other, false),
+        ("system", "good", "server_name = \"iis.corp.test\"", false),
+        ("pinned", "good", &pinned, true),
+        ("other-pin", "revoked", &pinned, false),
+        ("ended", "ended", named, false),
+        ("revoked", "revoked", named, false),
+        ("insecure", "ended", "insecure = true", true),
+    ];
+    let mut servers = Vec::new();
+    for (name, certificate, tls, _) in &cases {
+        let (server, address) = openssl_server(&authority, certificate).await;
+        servers.push(server);
+        write!(
+            document,
+            "[virtual_services.{name}]\naddress = \"127.0.0.1:0\"\npool = \"{name}\"\n\
+             [pools.{name}]\ntls = {{ {tls} }}\nservers.s = {{ address = \"{address}\" }}\n"
+        )
+        .unwrap();
+    }
+    let mut balancer = Balancer::start(&document).await;
+    for (name, _, _, good) in &cases {
+        let url = format!("http://{}/", balancer.address(name));
+        let told = run("curl", &["-si", "--max-time", "20", &url]).await.stdout;
+        let (wanted, shown) = if *good {
+            ("200", "TLSv1.3")
+        } else {
+            ("502", "")
+        };
+        assert!(
+            told.starts_with(&format!("HTTP/1.1 {wanted}")),
+            "{name}: {told}"
+        );
+        assert!(told.contains(shown), "{name}: {told}");
+    }
+    let log = balancer.process().stderr();
+    for (pool, reason, mend) in [
+        (
+            "other-name",
+            "`iis.corp.test`, not for `other.corp.test`",
+            "tls.server_name",
+        ),
+        ("system", "none of the authorities", "tls.authorities"),
+        ("other-pin", "is none of `pins`", "tls.pins"),
+        ("ended", "has expired", "new certificate"),
+        ("revoked", "is revoked", "not revoked"),
+    ] {
+        let pool = format!("pool={pool} ");
+        let line = log.lines().find(|line| line.contains(&pool));
+        let line = line.unwrap_or_else(|| panic!("nothing of {pool}in {log}"));
+        assert!(line.contains(reason) && line.contains(mend), "{line}");
+    }
+}
+
 #[tokio::test]
 async fn tls_is_passed_through_to_the_server_of_its_host() {
     let authority = Authority::new("Root").await;
@@ -258,14 +367,7 @@ async fn tls_is_passed_through_to_the_server_of_its_host() {
         ("two", "www.two.test", "*.two.test"),
     ] {
         authority.issue(name, &[host], "30").await;
-        let address = free_port();
-        let mut server = Process::start(
-            Command::new("openssl")
-                .args(["s_server", "-www", "-accept", &address.to_string()])
-                .args(["-cert", &authority.file(&format!("{name}.pem"))])
-                .args(["-key", &authority.file(&format!("{name}-key.pem"))]),
-        );
-        server.accepts(address).await;
+        let (server, address) = openssl_server(&authority, name).await;
         servers.push(server);
         write!(document,
             "[[virtual_services.shop.rules]]\nname = \"{name}\"\nmatch = {{ host = [\"{rule}\"] }}\n\

@@ -106,10 +106,10 @@ impl Authority {
         self.ca(&[&sign[..], &files, &dates].concat()).await;
     }
 
-    /// Writes `revoked.pem` with the certificate of this name.
+    /// Writes `revoked.crl` with the certificate of this name.
     pub async fn revoke(&self, name: &str) {
         self.ca(&["-revoke", &format!("{name}.pem")]).await;
-        self.ca(&["-gencrl", "-out", "revoked.pem"]).await;
+        self.ca(&["-gencrl", "-out", "revoked.crl"]).await;
     }
 
     /// Runs `openssl ca`, which keeps books of what it does.

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::protocol::http::codec::BadMessage;
+use crate::tls::HandshakeError;
 
 /// Why an exchange could not be completed.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub(crate) enum ProxyError {
     /// What is sent must be encrypted, and cannot be.
     #[error("TLS with the server cannot be spoken")]
     NoTls,
+    /// The server is not who it should be, or does not speak TLS as we do.
+    #[error("{}", .0.cause())]
+    Tls(HandshakeError),
     /// Opening a connection took longer than `connect_timeout`.
     #[error("the server did not accept the connection in time")]
     ConnectTimeout,
@@ -58,7 +62,7 @@ impl ProxyError {
             Self::ClientGone(_) => None,
             Self::ClientMessage(message) | Self::ServerMessage(message) => Some(message.status),
             Self::ClientSlow => Some(408),
-            Self::Connect(_) | Self::NoTls | Self::ServerGone(_) => Some(502),
+            Self::Connect(_) | Self::NoTls | Self::Tls(_) | Self::ServerGone(_) => Some(502),
             Self::Unavailable
             | Self::UnknownHost
             | Self::Superseded
@@ -94,6 +98,7 @@ impl ProxyError {
             Self::Connect(_) => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::NoTls => "no_tls",
+            Self::Tls(_) => "tls_failed",
             Self::ServerGone(_) => "server_gone",
             Self::ServerMessage(_) => "server_message",
             Self::ServerSlow => "server_slow",

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lb_model::config::{Probe, ServerState as Administrative};
+use lb_model::value::Name;
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -22,6 +24,7 @@ mod tests;
 
 use crate::balance::random::Random;
 use crate::pool::{Health, Pool, ServerId, ServerIndex};
+use crate::tls::{ServerStream, ServersTls};
 use check::Check;
 
 /// The running checks of every pool; dropped, they end.
@@ -66,6 +69,10 @@ enum ProbeFailure {
     Body { expected: String },
     #[error("connect")]
     Connect { source: std::io::Error },
+    #[error("TLS cannot be spoken with the servers of this pool; the log says why")]
+    NoTls,
+    #[error("{cause}; {help}")]
+    Tls { cause: String, help: &'static str },
     #[error("the server closed the connection before its answer was complete")]
     Closed,
     #[error("the answer is not HTTP")]
@@ -175,7 +182,16 @@ impl Target {
         };
         let mut address = pool.server(index).address();
         address.set_port(model.port.unwrap_or(address.port()));
-        let result = timeout(model.timeout.duration(), probe(&model.probe, address)).await;
+        if pool.is_barred() {
+            return Err(ProbeFailure::NoTls);
+        }
+        let aim = Aim {
+            name: pool.server(index).name(),
+            address,
+            tls: pool.tls(),
+            until: Instant::now() + model.timeout.duration(),
+        };
+        let result = timeout(model.timeout.duration(), probe(&model.probe, &aim)).await;
         result.unwrap_or_else(|_| {
             let millis = model.timeout.duration().as_millis();
             Err(ProbeFailure::Timeout { millis })
@@ -216,10 +232,36 @@ async fn watch(target: Arc<Target>, places: Arc<Semaphore>, spread: Duration) {
 }
 
 /// Sends a probe and judges the answer; the text says what was found.
-async fn probe(probe: &Probe, address: SocketAddr) -> Result<String, ProbeFailure> {
+async fn probe(probe: &Probe, aim: &Aim<'_>) -> Result<String, ProbeFailure> {
     match probe {
-        Probe::Http(probe) => http::probe(probe, address).await,
-        Probe::Tcp(probe) => tcp::probe(probe, address).await,
+        Probe::Http(probe) => http::probe(probe, aim).await,
+        Probe::Tcp(probe) => tcp::probe(probe, aim).await,
+    }
+}
+
+/// What is probed.
+#[derive(Debug)]
+struct Aim<'a> {
+    name: &'a Name,
+    address: SocketAddr,
+    tls: Option<&'a Arc<ServersTls>>,
+    until: Instant,
+}
+
+impl Aim<'_> {
+    /// A connection, over TLS if that is spoken with the pool. `host` is what the probe asks for.
+    async fn connect(&self, host: Option<&str>) -> Result<ServerStream, ProbeFailure> {
+        let connected = TcpStream::connect(self.address).await;
+        let stream = connected.map_err(|source| ProbeFailure::Connect { source })?;
+        let Some(tls) = self.tls else {
+            return Ok(ServerStream::Plain(stream));
+        };
+        let at = (self.name, self.address);
+        let spoken = tls.connect(stream, at, host, self.until).await;
+        spoken.map_err(|error| ProbeFailure::Tls {
+            cause: error.cause(),
+            help: error.help(),
+        })
     }
 }
 

@@ -40,6 +40,7 @@ use crate::balance::Turn;
 use crate::memory::PoolMemory;
 use crate::persistence::{Persistence, Tag};
 use crate::telemetry::PerWorker;
+use crate::tls::ServersTls;
 use limiter::Limiter;
 use server::{Access, ServerState};
 
@@ -61,6 +62,7 @@ pub(crate) struct Pool {
     reuse: Reuse,
     /// Whether nothing may go to its servers in the open.
     confidential: bool,
+    tls: Option<Arc<ServersTls>>,
     /// Whether any server has a limit.
     limited: bool,
     by_tag: FxHashMap<Tag, ServerIndex>,
@@ -99,14 +101,6 @@ pub(crate) enum Outcome {
     Status(u16),
 }
 
-fn warn_of_tls(name: &Name) {
-    tracing::warn!(
-        pool = %name,
-        "this version speaks no TLS with servers: clients get 502, and nothing goes to them in the \
-         open; take `tls` off the pool if it may"
-    );
-}
-
 impl Pool {
     /// The pool that the model describes, for this many workers. A server of `previous` with the
     /// same name and address keeps its state; tables of persistence go on if their keys still mean
@@ -116,6 +110,7 @@ impl Pool {
         model: &Model,
         workers: usize,
         previous: Option<&Self>,
+        servers_tls: Option<Arc<ServersTls>>,
     ) -> Arc<Self> {
         let now = now();
         let Model {
@@ -135,9 +130,6 @@ impl Pool {
             queue,
             reuse,
         } = model;
-        if tls.is_some() {
-            warn_of_tls(name);
-        }
         let persistence = persistence.as_ref().map(|model| {
             let previous = previous.and_then(|previous| previous.persistence.as_ref());
             Persistence::build(model, previous)
@@ -179,6 +171,7 @@ impl Pool {
             queue: queue.clone(),
             reuse: reuse.clone(),
             confidential: tls.is_some(),
+            tls: servers_tls,
             state: previous.map_or_else(
                 || Arc::new(PoolState::new(workers, limited)),
                 |previous| Arc::clone(&previous.state),
@@ -186,9 +179,14 @@ impl Pool {
         })
     }
 
-    /// Whether nothing may go to its servers in the open.
-    pub(crate) const fn is_confidential(&self) -> bool {
-        self.confidential
+    /// TLS with its servers, where that is spoken.
+    pub(crate) const fn tls(&self) -> Option<&Arc<ServersTls>> {
+        self.tls.as_ref()
+    }
+
+    /// Whether nothing may go to its servers in the open, and there is no TLS.
+    pub(crate) const fn is_barred(&self) -> bool {
+        self.confidential && self.tls.is_none()
     }
 
     /// The server that goes on as the one of this name in the next configuration.

@@ -26,7 +26,7 @@ use crate::protocol::http::codec::HeadLimits;
 use crate::route::{Destination, Routes};
 use crate::stream::Attendance;
 use crate::telemetry::{PerWorker, ServiceCounters};
-use crate::tls::{Material, ServiceTls, TicketKeys};
+use crate::tls::{Material, ServersTls, ServiceTls, TicketKeys};
 use crate::upstream::Upstream;
 
 /// What all workers share of one configuration.
@@ -152,9 +152,26 @@ impl Snapshot {
             .map(|(name, model)| {
                 let before = previous.and_then(|previous| previous.pools.get(name));
                 let same = previous.and_then(|previous| previous.config.pools.get(name));
+                let tls = model.tls.as_ref();
+                let same_tls = previous.is_some_and(|previous| {
+                    same.is_some_and(|same| same.tls == model.tls)
+                        && tls.is_none_or(|tls| {
+                            ServersTls::same_material(tls, &previous.material, material)
+                        })
+                });
                 let pool = match before {
-                    Some(before) if same == Some(model) => Arc::clone(before),
-                    Some(_) | None => Pool::build(name, model, workers, before.map(AsRef::as_ref)),
+                    Some(before) if same == Some(model) && same_tls => Arc::clone(before),
+                    Some(_) | None => {
+                        let before = before.map(AsRef::as_ref);
+                        // Sessions and idle connections go on.
+                        let tls = match before {
+                            Some(before) if same_tls => before.tls().cloned(),
+                            Some(_) | None => {
+                                tls.and_then(|tls| ServersTls::build(name, tls, material))
+                            }
+                        };
+                        Pool::build(name, model, workers, before, tls)
+                    }
                 };
                 (name.clone(), pool)
             })

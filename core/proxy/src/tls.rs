@@ -11,17 +11,20 @@ mod hello;
 mod material;
 mod memory;
 mod resolver;
+mod servers;
 mod service;
 mod session;
 mod stream;
 mod ticket;
+mod verify;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use handshake::{UNRECOGNIZED_NAME, accept, say};
+pub(crate) use handshake::{HandshakeError, UNRECOGNIZED_NAME, accept, say};
 pub use hello::{ClientHello, HELLO_MAX, NotHello};
 pub use material::{AuthorityMaterial, Material};
+pub(crate) use servers::{ServerStream, ServersTls};
 pub(crate) use service::ServiceTls;
 pub(crate) use ticket::{TicketKeys, TicketMemory};
 

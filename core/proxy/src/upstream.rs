@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lb_model::config::{PrivateConnections, Reuse, ServerState};
+use lb_model::value::Name;
 use rustc_hash::FxHashSet;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -16,6 +17,8 @@ use crate::buffer::Buffer;
 use crate::disposal::Disposal;
 use crate::error::ProxyError;
 use crate::pool::{LocalPool, Pool, ServerIndex};
+use crate::stream::Stream as _;
+use crate::tls::{HandshakeError, ServerStream, ServersTls};
 
 mod idle;
 
@@ -25,11 +28,23 @@ use idle::Keeping;
 /// One connection to a server.
 #[derive(Debug)]
 pub(crate) struct ServerConnection {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: ServerStream,
     pub(crate) buffer: Buffer,
     pub(crate) opened: Instant,
     /// Whether it has carried an exchange before: the server may then close it at any moment.
     pub(crate) reused: bool,
+    /// Which TLS it was opened with; 0 for none.
+    tls: u64,
+    /// The host that the server was asked for, where clients decide that.
+    host: Option<Box<str>>,
+}
+
+/// How servers are spoken with for one client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    tls: Option<&'a Arc<ServersTls>>,
+    /// The host that the client asked for, where that matters.
+    host: Option<&'a str>,
 }
 
 /// What one worker holds of one configuration of a pool.
@@ -95,6 +110,7 @@ impl Upstream {
                 count_max: usize::from(*idle_max),
                 idle_timeout: idle_timeout.duration(),
                 age_max: age_max.duration(),
+                tls: local.pool().tls().map_or(0, |tls| tls.id()),
             },
             servers: servers
                 .map(|position| former(position).unwrap_or_else(new))
@@ -132,8 +148,12 @@ impl Upstream {
     }
 
     /// A connection to a server that is believed to be open.
-    pub(crate) fn take_idle(&self, server: ServerIndex) -> Option<ServerConnection> {
-        self.servers.get(server.position())?.idle.take()
+    pub(crate) fn take_idle(
+        &self,
+        server: ServerIndex,
+        terms: &Terms<'_>,
+    ) -> Option<ServerConnection> {
+        self.servers.get(server.position())?.idle.take(terms)
     }
 
     /// Keeps a connection whose last exchange is complete, unless it is too old, there are enough, or
@@ -238,10 +258,31 @@ impl LocalServer {
     }
 }
 
+impl<'a> Terms<'a> {
+    /// How servers of a pool are spoken with for a client that asked for this host.
+    pub(crate) fn of(pool: &'a Pool, host: impl FnOnce() -> Option<&'a str>) -> Self {
+        let tls = pool.tls();
+        let follows = tls.is_some_and(|tls| tls.follows_client());
+        Self {
+            tls,
+            host: if follows { host() } else { None },
+        }
+    }
+
+    fn tls_id(&self) -> u64 {
+        self.tls.map_or(0, |tls| tls.id())
+    }
+}
+
 impl ServerConnection {
     /// Opens a connection.
-    pub(crate) async fn open(address: SocketAddr, timeout: Duration) -> Result<Self, ProxyError> {
-        let stream = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+    pub(crate) async fn open(
+        (name, address): (&Name, SocketAddr),
+        timeout: Duration,
+        terms: &Terms<'_>,
+    ) -> Result<Self, ProxyError> {
+        let until = Instant::now() + timeout;
+        let stream = match tokio::time::timeout_at(until, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(ProxyError::Connect(error)),
             Err(_) => return Err(ProxyError::ConnectTimeout),
@@ -249,23 +290,48 @@ impl ServerConnection {
         // Without this a request in two pieces waits for an acknowledgement. A failure only costs
         // latency.
         drop(stream.set_nodelay(true));
+        let stream = match terms.tls {
+            None => ServerStream::Plain(stream),
+            Some(tls) => tls
+                .connect(stream, (name, address), terms.host, until)
+                .await
+                .map_err(|error| {
+                    if matches!(error, HandshakeError::Timeout) {
+                        ProxyError::ConnectTimeout
+                    } else {
+                        ProxyError::Tls(error)
+                    }
+                })?,
+        };
         Ok(Self {
             stream,
             buffer: Buffer::default(),
             opened: Instant::now(),
             reused: false,
+            tls: terms.tls_id(),
+            host: terms.host.map(Into::into),
         })
     }
 
+    /// Whether it was opened on the same terms.
+    pub(crate) fn fits(&self, terms: &Terms<'_>) -> bool {
+        self.tls == terms.tls_id() && self.host.as_deref() == terms.host
+    }
+
     /// Whether the server has closed the connection, or sent bytes that nobody asked for.
-    pub(crate) fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&mut self) -> bool {
         // Readiness is known from the event loop, so a healthy connection costs no system call here.
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        if self.stream.poll_read_ready(&mut cx).is_pending() {
+        let stream = match &mut self.stream {
+            ServerStream::Plain(stream) => stream,
+            // What TLS itself has to say is read on the way, such as tickets for later.
+            ServerStream::Tls(stream) => return stream.poll_readable(&mut cx).is_ready(),
+        };
+        if stream.poll_read_ready(&mut cx).is_pending() {
             return false;
         }
         let mut byte = [0];
-        let outcome = self.stream.try_read(&mut byte);
+        let outcome = stream.try_read(&mut byte);
         !matches!(outcome, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 
 use lb_model::config::HttpProbe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use super::ProbeFailure;
+use super::{Aim, ProbeFailure};
+use crate::tls::ServerStream;
 
 /// The longest head of a response.
 const HEAD_MAX: usize = 64 * 1024;
@@ -19,7 +19,7 @@ const FIELDS_MAX: usize = 256;
 /// The longest line that announces a chunk.
 const CHUNK_LINE_MAX: usize = 1024;
 
-pub(super) async fn probe(probe: &HttpProbe, address: SocketAddr) -> Result<String, ProbeFailure> {
+pub(super) async fn probe(probe: &HttpProbe, target: &Aim<'_>) -> Result<String, ProbeFailure> {
     let HttpProbe {
         method,
         expect,
@@ -29,13 +29,13 @@ pub(super) async fn probe(probe: &HttpProbe, address: SocketAddr) -> Result<Stri
         host: _,
         headers: _,
     } = probe;
-    let connected = TcpStream::connect(address).await;
-    let stream = connected.map_err(|source| ProbeFailure::Connect { source })?;
+    let host = probe.host.as_ref().map(|host| name_of(host.as_str()));
+    let stream = target.connect(host).await?;
     let mut answer = Answer {
         stream,
         buffer: Vec::with_capacity(1024),
     };
-    let request = request(probe, address);
+    let request = request(probe, target.address, target.tls.is_some());
     let sent = answer.stream.write_all(request.as_bytes()).await;
     sent.map_err(|source| ProbeFailure::Send { source })?;
     let head = answer.head().await?;
@@ -58,13 +58,24 @@ pub(super) async fn probe(probe: &HttpProbe, address: SocketAddr) -> Result<Stri
     Ok(format!("status {status}"))
 }
 
+/// A host without its port.
+fn name_of(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => name,
+        Some(_) | None => host,
+    }
+}
+
 /// The request as it is sent. Fields that the operator gave take the place of ours.
-fn request(probe: &HttpProbe, address: SocketAddr) -> String {
+fn request(probe: &HttpProbe, address: SocketAddr, is_secure: bool) -> String {
+    let default_port = if is_secure { 443 } else { 80 };
     let host = match &probe.host {
         Some(host) => host.to_string(),
         // Clients leave out the port of the scheme, and sites are bound to names without it.
-        None if address.port() == 80 && address.is_ipv6() => format!("[{}]", address.ip()),
-        None if address.port() == 80 => address.ip().to_string(),
+        None if address.port() == default_port && address.is_ipv6() => {
+            format!("[{}]", address.ip())
+        }
+        None if address.port() == default_port => address.ip().to_string(),
         None => address.to_string(),
     };
     let carries_body = matches!(probe.method.as_str(), "PATCH" | "POST" | "PUT");
@@ -94,7 +105,7 @@ fn request(probe: &HttpProbe, address: SocketAddr) -> String {
 
 /// A response as it comes in.
 struct Answer {
-    stream: TcpStream,
+    stream: ServerStream,
     /// What was received and not yet used.
     buffer: Vec<u8>,
 }

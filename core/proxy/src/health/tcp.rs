@@ -1,20 +1,16 @@
 //! A probe that opens a TCP connection, and may send and expect some bytes.
 
-use std::net::SocketAddr;
-
 use lb_model::config::TcpProbe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use super::ProbeFailure;
+use super::{Aim, ProbeFailure};
 
 /// How much of an answer is looked at.
 const ANSWER_MAX: usize = 4096;
 
-pub(super) async fn probe(probe: &TcpProbe, address: SocketAddr) -> Result<String, ProbeFailure> {
+pub(super) async fn probe(probe: &TcpProbe, target: &Aim<'_>) -> Result<String, ProbeFailure> {
     let TcpProbe { send, expect } = probe;
-    let connected = TcpStream::connect(address).await;
-    let mut stream = connected.map_err(|source| ProbeFailure::Connect { source })?;
+    let mut stream = target.connect(None).await?;
     if let Some(text) = send {
         let sent = stream.write_all(text.as_bytes()).await;
         sent.map_err(|source| ProbeFailure::Send { source })?;

@@ -32,6 +32,17 @@ async fn server(answer: Vec<u8>) -> (SocketAddr, oneshot::Receiver<String>) {
     (address, received)
 }
 
+/// Probes a server in the open.
+async fn probe(model: &Probe, address: SocketAddr) -> Result<String, ProbeFailure> {
+    let aim = Aim {
+        name: &"iis1".parse().unwrap(),
+        address,
+        tls: None,
+        until: Instant::now() + Duration::from_secs(20),
+    };
+    super::probe(model, &aim).await
+}
+
 /// What a probe finds at a server that answers so.
 async fn find(model: HttpProbe, answer: impl AsRef<[u8]>) -> Result<String, String> {
     let (address, _) = server(answer.as_ref().to_vec()).await;
@@ -146,7 +157,7 @@ async fn nonsense_fails_with_a_reason_and_never_hangs() {
 
 #[tokio::test]
 async fn a_request_says_what_the_operator_wrote() {
-    let probe = HttpProbe {
+    let model = HttpProbe {
         method: "POST".parse().unwrap(),
         path: "/health?deep=1".parse().unwrap(),
         host: Some("shop.example".parse().unwrap()),
@@ -158,7 +169,7 @@ async fn a_request_says_what_the_operator_wrote() {
         ..HttpProbe::default()
     };
     let (address, received) = server(status("200 OK").into()).await;
-    super::probe(&Probe::Http(probe), address).await.unwrap();
+    probe(&Probe::Http(model), address).await.unwrap();
     let expected = "POST /health?deep=1 HTTP/1.1\r\nHost: shop.example\r\nAccept: */*\r\n\
                     Connection: close\r\nContent-Length: 0\r\nuser-agent: monitor\r\n\
                     X-Probe: 1\r\n\r\n";
@@ -166,7 +177,7 @@ async fn a_request_says_what_the_operator_wrote() {
 
     let (address, received) = server(status("200 OK").into()).await;
     let default = Probe::Http(HttpProbe::default());
-    super::probe(&default, address).await.unwrap();
+    probe(&default, address).await.unwrap();
     let expected = format!(
         "GET / HTTP/1.1\r\nHost: {address}\r\nUser-Agent: lbctl\r\nAccept: */*\r\n\
          Connection: close\r\n\r\n"
@@ -226,7 +237,7 @@ fn pool(address: SocketAddr, check: HealthCheck) -> Arc<Pool> {
         connections_max: None,
     };
     model.servers.insert("a".parse().unwrap(), server);
-    Pool::build(&"web".parse().unwrap(), &model, 1, None)
+    Pool::build(&"web".parse().unwrap(), &model, 1, None, None)
 }
 
 /// Waits until the probes say so.

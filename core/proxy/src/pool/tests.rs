@@ -106,7 +106,7 @@ impl Farm {
 
 /// A pool that comes into force.
 fn run(name: &Name, model: &Model, previous: Option<&Pool>) -> Arc<Pool> {
-    let pool = Pool::build(name, model, 2, previous);
+    let pool = Pool::build(name, model, 2, previous, None);
     pool.enter(previous);
     pool
 }

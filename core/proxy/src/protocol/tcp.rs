@@ -18,7 +18,7 @@ use crate::snapshot::{LiveService, LocalService, OnUnavailable, Tunnelling};
 use crate::stream::{Client, Stream};
 use crate::telemetry::access_log::{AccessRecord, ServerRecord, Times, TlsRecord};
 use crate::tls::ClientHello;
-use crate::upstream::{ServerConnection, Upstream};
+use crate::upstream::{ServerConnection, Terms, Upstream};
 use crate::worker::Worker;
 
 /// What is known of a connection before a server is chosen.
@@ -53,11 +53,17 @@ pub(super) async fn relay<S: Stream>(
         client: client.peer.ip().to_canonical(),
         cookie: None,
     };
+    let host = client.stream.tls();
+    let host = host.and_then(|tls| tls.server_name.as_deref());
+    let asked = Asked {
+        hello: hello.as_ref(),
+        host,
+    };
     let Decided {
         rule,
         idle,
         reached,
-    } = Box::pin(decide(worker, live, &key, hello.as_ref())).await;
+    } = Box::pin(decide(worker, live, &key, &asked)).await;
     let (reached, carried, refused) = match reached {
         Ok((server, mut connection)) => {
             let _tunnelling = Tunnelling::new(Rc::clone(live));
@@ -95,7 +101,10 @@ pub(super) async fn relay<S: Stream>(
     counters.bytes_sent.add(carried.to_client);
     counters.duration.record(duration);
     let tls = TlsRecord::of(client.stream.tls());
-    let tls = tls.or(hello.as_ref().map(TlsRecord::asked));
+    let tls = tls.or_else(|| {
+        let hello = hello.as_ref()?;
+        Some(TlsRecord::asked(hello.server_name.as_deref()))
+    });
     log(
         worker,
         live,
@@ -144,6 +153,13 @@ fn log(
     });
 }
 
+/// What a client asks for before it is connected.
+struct Asked<'a> {
+    hello: Option<&'a ClientHello>,
+    /// The host, where TLS was spoken with it.
+    host: Option<&'a str>,
+}
+
 /// What the configuration in force makes of a connection.
 struct Decided {
     rule: Option<Name>,
@@ -165,17 +181,17 @@ async fn decide(
     worker: &Worker,
     live: &LiveService,
     key: &ClientKey<'_>,
-    hello: Option<&ClientHello>,
+    asked: &Asked<'_>,
 ) -> Decided {
     let mut since = None;
     loop {
         let service = live.current();
-        let (rule, destination) = service.routes.decide_connection(key.client, hello);
+        let (rule, destination) = service.routes.decide_connection(key.client, asked.hello);
         let is_nowhere = matches!(destination, Destination::Nowhere);
-        let reached = if is_nowhere && hello.is_some() {
+        let reached = if is_nowhere && asked.hello.is_some() {
             Err(ProxyError::UnknownHost)
         } else {
-            reach(worker, &service, destination, key, &mut since).await
+            reach(worker, &service, destination, (key, asked.host), &mut since).await
         };
         if !matches!(reached, Err(ProxyError::Superseded)) {
             return Decided {
@@ -192,7 +208,7 @@ async fn reach(
     worker: &Worker,
     service: &LocalService,
     destination: &Destination,
-    key: &ClientKey<'_>,
+    of_client: (&ClientKey<'_>, Option<&str>),
     since: &mut Option<std::time::Instant>,
 ) -> Result<(Chosen, ServerConnection), ProxyError> {
     let upstream = |destination: &Destination| match destination {
@@ -200,7 +216,7 @@ async fn reach(
         Destination::Redirect(_) | Destination::Respond(_) | Destination::Nowhere => None,
     };
     let first = upstream(destination).ok_or(ProxyError::Unavailable)?;
-    match connect(worker, first, key, since).await {
+    match connect(worker, first, of_client, since).await {
         Err(ProxyError::Unavailable) => *since = None,
         outcome => return outcome,
     }
@@ -209,19 +225,20 @@ async fn reach(
         OnUnavailable::Close | OnUnavailable::Refuse => None,
     };
     let replacement = replacement.ok_or(ProxyError::Unavailable)?;
-    connect(worker, replacement, key, since).await
+    connect(worker, replacement, of_client, since).await
 }
 
 async fn connect(
     worker: &Worker,
     upstream: &Upstream,
-    key: &ClientKey<'_>,
+    (key, host): (&ClientKey<'_>, Option<&str>),
     since: &mut Option<std::time::Instant>,
 ) -> Result<(Chosen, ServerConnection), ProxyError> {
     let local = &upstream.local;
-    if local.pool().is_confidential() {
+    if local.pool().is_barred() {
         return Err(ProxyError::NoTls);
     }
+    let terms = Terms::of(local.pool(), || host);
     let mut tried = Tried::default();
     let mut retries = 0;
     let mut failed = None;
@@ -236,7 +253,8 @@ async fn connect(
         *since = None;
         let counters = lease.server().counters().of(worker.index);
         let timeout = local.pool().connect_timeout();
-        match ServerConnection::open(lease.server().address(), timeout).await {
+        let at = (lease.server().name(), lease.server().address());
+        match ServerConnection::open(at, timeout, &terms).await {
             Ok(connection) => {
                 counters.connections.add(1);
                 lease.report(Outcome::Connected);

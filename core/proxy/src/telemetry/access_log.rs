@@ -11,7 +11,6 @@ use lb_model::config::AccessLogFormat;
 use lb_model::value::Name;
 
 use crate::stream::TlsFacts;
-use crate::tls::ClientHello;
 
 mod clock;
 mod combined;
@@ -112,11 +111,11 @@ impl<'a> TlsRecord<'a> {
     }
 
     /// What the log says of a connection that is passed through.
-    pub(crate) fn asked(hello: &'a ClientHello) -> Self {
+    pub(crate) const fn asked(server_name: Option<&'a str>) -> Self {
         Self {
             version: None,
             cipher: None,
-            server_name: hello.server_name.as_deref(),
+            server_name,
         }
     }
 }

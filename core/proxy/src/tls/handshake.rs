@@ -4,7 +4,9 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use rustls::server::UnbufferedServerConnection;
-use rustls::{AlertDescription, Error, PeerIncompatible, ProtocolVersion, ServerConfig};
+use rustls::{
+    AlertDescription, CertificateError, Error, PeerIncompatible, ProtocolVersion, ServerConfig,
+};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -56,6 +58,93 @@ impl HandshakeError {
             Self::UnknownHost => HandshakeFailure::UnknownHost,
             Self::Refused(error) => reason(error),
         }
+    }
+
+    /// What went wrong, with its cause.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Gone(error) => format!("{self}: {error}"),
+            Self::Refused(Error::InvalidCertificate(error)) => certificate_cause(error),
+            Self::Refused(error) => format!("{self}: {error}"),
+            Self::Timeout | Self::UnknownHost => self.to_string(),
+        }
+    }
+
+    /// What to do, when a server is the peer.
+    pub(crate) fn help(&self) -> &'static str {
+        match self {
+            Self::Refused(Error::InvalidCertificate(error)) => certificate_help(error),
+            Self::Refused(Error::InvalidMessage(_)) => {
+                "see whether the server speaks TLS on this port"
+            }
+            Self::Refused(Error::AlertReceived(_)) => {
+                "the server refuses: see whether it wants a certificate (`tls.certificate` of the \
+                 pool), another name (`tls.server_name`), or speaks old versions only"
+            }
+            Self::Refused(_) | Self::Gone(_) | Self::Timeout | Self::UnknownHost => {
+                "see what the server says: openssl s_client -connect ADDRESS -servername NAME"
+            }
+        }
+    }
+}
+
+/// What is wrong with the certificate of a server.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what rustls can say grows with its versions"
+)]
+fn certificate_cause(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => {
+            "none of the authorities vouches for its certificate".to_owned()
+        }
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            // They are written as rustls sees them: `DnsName("iis.corp.test")`.
+            let name = |text: &String| text.split('"').nth(1).unwrap_or(text).to_owned();
+            let names: Vec<_> = presented.iter().map(name).collect();
+            let (names, wanted) = (names.join(", "), expected.to_str());
+            format!("its certificate is for `{names}`, not for `{wanted}`")
+        }
+        CertificateError::NotValidForName => "its certificate is for another name".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet".to_owned()
+        }
+        CertificateError::Revoked => "its certificate is revoked".to_owned(),
+        CertificateError::Other(error) => error.0.to_string(),
+        error => format!("its certificate cannot be used: {error}"),
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what rustls can say grows with its versions"
+)]
+const fn certificate_help(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::UnknownIssuer => {
+            "name its authority in `tls.authorities` of the pool, or its certificate in `tls.pins`; \
+             if the authority is known, the server leaves out a certificate between"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "set `tls.server_name` of the pool to a name that its certificate has"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "give the server a new certificate"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "set the clocks of the server and the balancer: timedatectl"
+        }
+        CertificateError::Revoked => "give the server a certificate that is not revoked",
+        CertificateError::Other(_) => {
+            "if the server has got another certificate, add its SHA-256 to `tls.pins` of the pool"
+        }
+        _ => "give the server another certificate",
     }
 }
 
@@ -128,7 +217,6 @@ pub(crate) async fn accept(
 }
 
 /// Speaks TLS with a server, until the deadline.
-#[cfg(test)]
 pub(super) async fn connect(
     mut socket: TcpStream,
     config: Arc<rustls::ClientConfig>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ServerConnection;
+use super::{ServerConnection, Terms};
 
 /// The idle connections to a server.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(super) struct Keeping {
     pub(super) count_max: usize,
     pub(super) idle_timeout: Duration,
     pub(super) age_max: Duration,
+    /// The TLS that connections are opened with; 0 for none.
+    pub(super) tls: u64,
 }
 
 #[derive(Debug)]
@@ -32,11 +34,17 @@ pub(super) struct Idle {
 }
 
 impl IdleConnections {
-    /// A connection that is believed to be open. Stale ones are closed on the way.
-    pub(super) fn take(&self) -> Option<ServerConnection> {
+    /// A connection on these terms that is believed to be open. Stale ones are closed on the way.
+    pub(super) fn take(&self, terms: &Terms<'_>) -> Option<ServerConnection> {
         let mut list = self.list.borrow_mut();
         loop {
-            let connection = list.pop_back()?.connection;
+            let mut connection = if list.back()?.connection.fits(terms) {
+                list.pop_back()?.connection
+            } else {
+                let fits = |idle: &Idle| idle.connection.fits(terms);
+                let position = list.iter().rposition(fits)?;
+                list.remove(position)?.connection
+            };
             if !connection.is_stale() {
                 return Some(connection);
             }
@@ -49,7 +57,12 @@ impl IdleConnections {
         let old = now.saturating_duration_since(connection.opened) >= keeping.age_max;
         // Bytes after the end of a response belong to no request: the server is confused.
         let clean = connection.buffer.is_empty();
-        if !old && clean && list.len() < keeping.count_max {
+        let same = connection.tls == keeping.tls;
+        if connection.host.is_some() && list.len() >= keeping.count_max {
+            // Those for other hosts must not keep the one out that is in use.
+            list.pop_front();
+        }
+        if !old && clean && same && list.len() < keeping.count_max {
             connection.reused = true;
             list.push_back(Idle {
                 connection,
@@ -63,8 +76,9 @@ impl IdleConnections {
         let mut list = self.list.borrow_mut();
         let surplus = list.len().saturating_sub(keeping.count_max);
         drop(list.drain(..surplus));
-        list.retain(|idle| {
-            now.saturating_duration_since(idle.since) < keeping.idle_timeout
+        list.retain_mut(|idle| {
+            idle.connection.tls == keeping.tls
+                && now.saturating_duration_since(idle.since) < keeping.idle_timeout
                 && now.saturating_duration_since(idle.connection.opened) < keeping.age_max
                 && !idle.connection.is_stale()
         });

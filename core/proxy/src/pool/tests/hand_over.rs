@@ -17,7 +17,7 @@ fn how_servers_are_outlives_the_process() {
     let mut model = before.model.clone();
     let moved = model.servers.get_mut("moved").unwrap();
     moved.address = "192.0.2.99:80".parse().unwrap();
-    let after = Pool::build(before.pool.name(), &model, 2, None);
+    let after = Pool::build(before.pool.name(), &model, 2, None, None);
     after.recall(&memory);
     after.enter(None);
     let found: Vec<_> = after
@@ -50,7 +50,7 @@ fn an_ejection_and_the_time_of_a_drain_outlive_the_process() {
     let ejected = memory.servers.get_mut("ejected").unwrap();
     ejected.ejected_for_ms = Some(60_000);
 
-    let after = Pool::build(before.pool.name(), &before.model, 2, None);
+    let after = Pool::build(before.pool.name(), &before.model, 2, None, None);
     after.recall(&memory);
     after.enter(None);
     let access = |index: usize| after.servers()[index].standing(now()).access;

@@ -17,7 +17,7 @@ use crate::pool::{ClientKey, Outcome, Tried};
 use crate::route::{Asked, Decision, Destination};
 use crate::snapshot::{LocalService, OnUnavailable, Security};
 use crate::stream::Stream;
-use crate::upstream::Upstream;
+use crate::upstream::{Terms, Upstream};
 
 use super::reach::Reached;
 
@@ -35,6 +35,19 @@ pub(super) struct Forward<'a> {
     pub(super) ask: &'a Ask<'a>,
     pub(super) key: ClientKey<'a>,
     pub(super) upstream: &'a Upstream,
+}
+
+impl<'a> Forward<'a> {
+    /// How the servers of the pool are spoken with for this request.
+    pub(super) fn terms(&self) -> Terms<'a> {
+        let host = || {
+            let host = self.ask.hop.head.host(self.ask.hop.bytes);
+            std::str::from_utf8(host)
+                .ok()
+                .filter(|host| !host.is_empty())
+        };
+        Terms::of(self.upstream.local.pool(), host)
+    }
 }
 
 /// Memory for the parts of an exchange that are written.

@@ -35,9 +35,10 @@ impl<S: Stream> Connection<S> {
     ) -> Result<Reached<'a>, ProxyError> {
         let upstream = forward.upstream;
         let local = &upstream.local;
-        if local.pool().is_confidential() {
+        if local.pool().is_barred() {
             return Err(ProxyError::NoTls);
         }
+        let terms = forward.terms();
         if again.is_none()
             && let Some(reached) = self.take_private(forward, tried, facts).await?
         {
@@ -63,7 +64,7 @@ impl<S: Stream> Connection<S> {
             facts.reason = Some(lease.reason());
             let idle = tried
                 .trusts_idle()
-                .then(|| upstream.take_idle(lease.index()));
+                .then(|| upstream.take_idle(lease.index(), &terms));
             if let Some(connection) = idle.flatten() {
                 return Ok(Reached {
                     lease,
@@ -73,7 +74,8 @@ impl<S: Stream> Connection<S> {
             }
             let counters = server.counters().of(self.worker.index);
             let (started, timeout) = (Instant::now(), local.pool().connect_timeout());
-            match Box::pin(ServerConnection::open(server.address(), timeout)).await {
+            let at = (server.name(), server.address());
+            match Box::pin(ServerConnection::open(at, timeout, &terms)).await {
                 Ok(connection) => {
                     facts.connect = Some(started.elapsed());
                     counters.connections.add(1);
@@ -114,8 +116,9 @@ impl<S: Stream> Connection<S> {
         let Some((found, index)) = found else {
             return Ok(None);
         };
-        let private = self.private.swap_remove(found);
-        if !tried.is_empty() || private.connection.is_stale() {
+        let mut private = self.private.swap_remove(found);
+        let connection = &mut private.connection;
+        if !tried.is_empty() || !connection.fits(&forward.terms()) || connection.is_stale() {
             return Ok(None);
         }
         let mut since = facts.queued_since.take();

@@ -12,6 +12,7 @@ use super::*;
 use crate::tls::AuthorityMaterial;
 
 mod pass;
+mod servers;
 
 /// A certificate for these hosts.
 fn certificate(hosts: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> Arc<CertifiedKey> {
