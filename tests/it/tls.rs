@@ -201,7 +201,8 @@ async fn clients_show_certificates_which_servers_see_and_nobody_can_make_up() {
     );
     for required in [true, false] {
         let asks = format!(
-            ", client_certificates = {{ authorities = [\"corp\"], required = {required} }}"
+            ", client_certificates = {{ authorities = [\"corp\"], required = {required} }}, \
+             headers = {{ x_ssl_client = true, x_ssl_session = true }}"
         );
         let document = with_tls(&authority, &["ec"], &asks, &server) + &of_corp;
         let balancer = Balancer::start(&document).await;
@@ -244,6 +245,7 @@ async fn clients_show_certificates_which_servers_see_and_nobody_can_make_up() {
             assert!(without.stdout.contains("200 Scripted"), "{without:?}");
             let head = String::from_utf8_lossy(&server.last_request().head).to_lowercase();
             assert!(!head.contains("x-arr-clientcert"), "{head}");
+            assert!(head.contains("x-ssl-client-verify: none"), "{head}");
         }
     }
 }

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lb_model::Config;
 use lb_model::config::{
-    Action, ClientTimeouts, ForwardedHeaders, HeadLimits as ModelHeadLimits, Protocol, Unavailable,
-    VirtualService,
+    Action, ClientTimeouts, ForwardedHeaders, HeadLimits as ModelHeadLimits, Protocol, TlsHeaders,
+    Unavailable, VirtualService,
 };
 use lb_model::value::Name;
 use rustc_hash::FxBuildHasher;
@@ -385,9 +385,12 @@ impl Security {
         }
     }
 
-    /// Whether servers get the certificate of the client.
-    pub(crate) fn passes_certificate(&self) -> bool {
-        matches!(self, Self::Tls(tls) if tls.passes_certificate)
+    /// What servers are told about the TLS connection of the client.
+    pub(crate) fn headers(&self) -> Option<&TlsHeaders> {
+        match self {
+            Self::Tls(tls) => Some(&tls.headers),
+            Self::Plain | Self::Redirect | Self::Unusable => None,
+        }
     }
 
     /// Whether places on this host that servers name with http are given https.

@@ -60,8 +60,23 @@ pub(crate) struct TlsFacts {
     pub(crate) server_name: Option<Box<str>>,
     /// Whether a former session went on.
     pub(crate) resumed: bool,
-    /// The certificate that the client has shown, and that was found valid, as base64.
-    pub(crate) client_certificate: Option<Box<[u8]>>,
+    /// The certificate that the client has shown, and that was found valid.
+    pub(crate) client_certificate: Option<Box<ClientCertificate>>,
+}
+
+/// The certificate of a client, as header fields carry it: there are no control characters in it.
+#[derive(Debug)]
+pub(crate) struct ClientCertificate {
+    /// All of it, as base64.
+    pub(crate) base64: Box<[u8]>,
+    /// Whom it names (RFC 4514).
+    pub(crate) subject: Box<str>,
+    /// Who has signed it.
+    pub(crate) issuer: Box<str>,
+    /// Its number, in hexadecimal digits.
+    pub(crate) serial: Box<str>,
+    /// Its SHA-256, in hexadecimal digits.
+    pub(crate) sha256: Box<str>,
 }
 
 /// The client's side of a connection.

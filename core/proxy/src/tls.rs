@@ -1,10 +1,15 @@
 //! TLS with clients and servers: rustls decides what is said, and this is how it goes over a socket
 //! of ours, which certificate a client sees, and whom we believe.
 
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::server::UnbufferedServerConnection;
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
-use crate::stream::TlsFacts;
+use x509_parser::parse_x509_certificate;
+
+use crate::stream::{ClientCertificate, TlsFacts};
 
 mod handshake;
 mod hello;
@@ -32,9 +37,8 @@ pub(crate) use ticket::{TicketKeys, TicketMemory};
 type ServerSide = UnbufferedServerConnection;
 
 /// What there is to tell about a session whose handshake is over.
-fn facts(session: &CommonState, server_name: Option<Box<str>>) -> TlsFacts {
+fn facts(session: &CommonState) -> TlsFacts {
     let cipher = session.negotiated_cipher_suite();
-    let shown = session.peer_certificates().and_then(<[_]>::first);
     TlsFacts {
         version: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -43,10 +47,41 @@ fn facts(session: &CommonState, server_name: Option<Box<str>>) -> TlsFacts {
         cipher: cipher
             .and_then(|cipher| cipher.suite().as_str())
             .unwrap_or("unknown"),
-        server_name,
+        server_name: None,
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
-        client_certificate: shown.map(|certificate| base64(certificate)),
+        client_certificate: None,
     }
+}
+
+/// What servers may be told of the certificate that a client has shown.
+fn client_certificate(session: &CommonState) -> Option<Box<ClientCertificate>> {
+    let shown = session.peer_certificates()?.first()?;
+    let (_, parsed) = parse_x509_certificate(shown).ok()?;
+    Some(Box::new(ClientCertificate {
+        base64: base64(shown),
+        subject: in_a_field(&parsed.subject().to_string()),
+        issuer: in_a_field(&parsed.issuer().to_string()),
+        serial: in_a_field(&parsed.raw_serial_as_string().replace(':', "")),
+        sha256: hex(digest(&SHA256, shown).as_ref()),
+    }))
+}
+
+/// The longest name of a certificate that goes into a header field, in characters.
+const NAME_MAX: usize = 1024;
+
+/// Text of strangers, without what could end a header field.
+fn in_a_field(text: &str) -> Box<str> {
+    let harmless = |c: char| if c.is_control() { '?' } else { c };
+    let text: String = text.chars().take(NAME_MAX).map(harmless).collect();
+    text.into()
+}
+
+fn hex(bytes: &[u8]) -> Box<str> {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("a String takes every write");
+    }
+    text.into()
 }
 
 /// Bytes as base64 (RFC 4648 section 4), in one line.

@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use super::resolver;
 use super::session::{Engine, Session};
 use super::stream::TlsStream;
-use super::{ServerSide, facts};
+use super::{ServerSide, client_certificate, facts};
+use crate::stream::TlsFacts;
 use crate::telemetry::HandshakeFailure;
 
 /// The most that a peer may send before a handshake gets on, as in rustls.
@@ -212,7 +213,11 @@ pub(crate) async fn accept(
             .await
             .map_err(HandshakeError::Gone)?;
     }
-    let facts = facts(&engine.session, server_name);
+    let facts = TlsFacts {
+        server_name,
+        client_certificate: client_certificate(&engine.session),
+        ..facts(&engine.session)
+    };
     Ok(TlsStream::new(socket, engine, facts))
 }
 
@@ -233,7 +238,7 @@ pub(super) async fn connect(
         say(&socket, engine.outgoing.filled());
         return Err(error);
     }
-    let facts = facts(&engine.session, None);
+    let facts = facts(&engine.session);
     Ok(TlsStream::new(socket, engine, facts))
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lb_model::config::{ClientCertificates, ClientTls, Hsts, Protocol, TlsPolicy, UnknownHost};
+use lb_model::config::{
+    ClientCertificates, ClientTls, Hsts, Protocol, TlsHeaders, TlsPolicy, UnknownHost,
+};
 use lb_model::value::Name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
@@ -20,8 +22,8 @@ pub(crate) struct ServiceTls {
     /// The header line that makes browsers keep to https; empty when there is none.
     pub(crate) hsts: Box<[u8]>,
     pub(crate) rewrite_location: bool,
-    /// Whether servers get the certificate of the client.
-    pub(crate) passes_certificate: bool,
+    /// What servers are told about the connection of the client.
+    pub(crate) headers: TlsHeaders,
 }
 
 impl ServiceTls {
@@ -74,7 +76,7 @@ impl ServiceTls {
             config: Arc::new(config),
             hsts: hsts.as_ref().map(hsts_line).unwrap_or_default(),
             rewrite_location: *rewrite_location,
-            passes_certificate: headers.x_arr_client_cert,
+            headers: headers.clone(),
         })
     }
 

@@ -354,7 +354,6 @@ impl<S: Stream> Connection<S> {
         out.clear();
         let security = &forward.ask.service.service.security;
         let tls = self.client.stream.tls();
-        let tls = tls.filter(|_| security.passes_certificate());
         let context = RequestContext {
             hop: &forward.ask.hop,
             forwarded: &forward.ask.service.service.forwarded,
@@ -362,7 +361,7 @@ impl<S: Stream> Connection<S> {
             edits: &forward.ask.decision.request_edits,
             server: reached.lease.server().address(),
             keep_alive: reached.private || forward.upstream.keeps(),
-            client_certificate: tls.and_then(|tls| tls.client_certificate.as_deref()),
+            tls: tls.zip(security.headers()),
         };
         write::request(&context, &mut out);
         Upload::new(out, forward.ask.hop.head.framing)

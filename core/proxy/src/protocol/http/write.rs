@@ -3,13 +3,14 @@
 
 use std::net::SocketAddr;
 
-use lb_model::config::ForwardedHeaders;
+use lb_model::config::{ForwardedHeaders, TlsHeaders};
 
 use super::codec::field::Field;
 use super::codec::{FieldKind, Framing, RequestHead, ResponseHead, Version};
 use crate::policy::forwarded::{self, Hop, write_number};
 use crate::policy::header::Edits;
 use crate::protocol::transfer::Encoding;
+use crate::stream::TlsFacts;
 
 /// What decides how the head of a request is written, besides the request.
 pub(super) struct RequestContext<'a> {
@@ -21,8 +22,8 @@ pub(super) struct RequestContext<'a> {
     pub(super) server: SocketAddr,
     /// Whether the server may keep the connection open.
     pub(super) keep_alive: bool,
-    /// The certificate that the client has shown, as base64, if servers get it.
-    pub(super) client_certificate: Option<&'a [u8]>,
+    /// How the client is connected, and what of it servers are told.
+    pub(super) tls: Option<(&'a TlsFacts, &'a TlsHeaders)>,
 }
 
 /// Writes the head of a request for a server. It is always HTTP/1.1.
@@ -71,13 +72,46 @@ pub(super) fn request(context: &RequestContext<'_>, out: &mut Vec<u8>) {
         context.forwarded_constant,
         out,
     );
-    if let Some(certificate) = context.client_certificate {
-        out.extend_from_slice(b"X-ARR-ClientCert: ");
-        out.extend_from_slice(certificate);
-        out.extend_from_slice(b"\r\n");
+    if let Some((facts, headers)) = context.tls {
+        write_tls(facts, headers, out);
     }
     context.edits.write(out);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Writes what servers are told about the TLS connection of the client.
+fn write_tls(facts: &TlsFacts, headers: &TlsHeaders, out: &mut Vec<u8>) {
+    let TlsHeaders {
+        x_arr_client_cert,
+        x_ssl_client,
+        x_ssl_session,
+    } = headers;
+    let mut field = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    };
+    let shown = facts.client_certificate.as_deref();
+    if let Some(shown) = shown.filter(|_| *x_arr_client_cert) {
+        field("X-ARR-ClientCert", &shown.base64);
+    }
+    if *x_ssl_client {
+        let verified = if shown.is_some() { "SUCCESS" } else { "NONE" };
+        field("X-SSL-Client-Verify", verified.as_bytes());
+        if let Some(shown) = shown {
+            field("X-SSL-Client-Subject", shown.subject.as_bytes());
+            field("X-SSL-Client-Issuer", shown.issuer.as_bytes());
+            field("X-SSL-Client-Serial", shown.serial.as_bytes());
+            field("X-SSL-Client-SHA256", shown.sha256.as_bytes());
+        }
+    }
+    if *x_ssl_session {
+        field("X-SSL-Protocol", facts.version.as_bytes());
+        field("X-SSL-Cipher", facts.cipher.as_bytes());
+        if let Some(name) = &facts.server_name {
+            field("X-SSL-Server-Name", name.as_bytes());
+        }
+    }
 }
 
 /// Whether a field of a request goes to the server as it is.
@@ -134,11 +168,16 @@ fn speaks_of_tls(name: &[u8]) -> bool {
         "X-SSL-Protocol",
         "X-SSL-Server-Name",
     ];
-    let [b'x' | b'X', b'-', b'a' | b'A' | b's' | b'S', ..] = name else {
+    let [b'x' | b'X', b'-' | b'_', b'a' | b'A' | b's' | b'S', ..] = name else {
         return false;
     };
-    let same = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
-    NAMES.iter().any(same)
+    // IIS and CGI make `_` of `-`, so that both are one name to what runs there.
+    let same = |(sent, known): (&u8, u8)| {
+        sent.eq_ignore_ascii_case(&known) || *sent == b'_' && known == b'-'
+    };
+    NAMES
+        .iter()
+        .any(|known| known.len() == name.len() && name.iter().zip(known.bytes()).all(same))
 }
 
 /// Writes our own version of a field that frames the message or speaks about trailers.
