@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use lb_model::config::{AccessLogOutput, Config, Protocol};
 use lb_model::parse::{Format, parse};
 use lb_model::value::{ListenAddress, ServerAddress};
-use lb_tests::{Addressed, Answer, Balancer, Client, Exchange, WebServer, run_lbctl};
+use lb_tests::{Addressed, Answer, Balancer, Client, Exchange, WebServer, run, run_lbctl};
 
 fn examples() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -27,7 +27,7 @@ async fn every_example_is_explained_and_valid_without_a_warning() {
         .iter()
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
-    for expected in ["content-switching", "iis-farm", "tcp", "websocket"] {
+    for expected in ["content-switching", "https", "iis-farm", "tcp", "websocket"] {
         assert!(
             names.iter().any(|name| name == expected),
             "{expected} in {names:?}"
@@ -114,7 +114,14 @@ async fn every_example_runs_and_every_virtual_service_answers() {
         let balancer = Balancer::start(&document).await;
         for (name, service) in &config.virtual_services {
             let shown = format!("{name} of {}", example.display());
-            let mut client = Client::connect(balancer.address(name.as_str())).await;
+            let address = balancer.address(name.as_str());
+            if service.tls.is_some() {
+                let url = format!("https://{address}/");
+                let told = run("curl", &["-sk", "-w", "%{http_code}", &url]).await;
+                assert!(told.stdout.ends_with("200"), "{shown}: {told:?}");
+                continue;
+            }
+            let mut client = Client::connect(address).await;
             match service.protocol {
                 Protocol::Http => {
                     let status = client.ask("/", &[]).await.status();

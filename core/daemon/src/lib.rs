@@ -20,6 +20,7 @@ pub const BIND: lb_supervisor::Bind = lb_supervisor::Bind {
 pub use lb_control::{Digest, file_digest, has_history};
 
 mod access_log;
+mod certificate;
 mod control;
 mod daemon;
 mod descriptors;

@@ -9,18 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_control::api::{NoSupervisor, Observable, Place as AdminPlace, Remote, Socket};
-use lb_control::certificate::{Authority, Keeper, Loaded, Vault};
+use lb_control::certificate::{Keeper, Loaded, Vault};
 use lb_control::{Engine, EngineError, ServerHealth};
 use lb_model::ValidConfig;
 use lb_model::api::{AdminStatus, ExplainRequest, UpgradeState};
 use lb_model::config::{AccessLog, Config, Telemetry};
 use lb_model::status::{Condition, Status};
 use lb_model::value::Name;
-use lb_proxy::{AccessSink, AuthorityMaterial, Material, Memory, Proxy};
+use lb_proxy::{AccessSink, Memory, Proxy};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::access_log::LogWriter;
+use crate::certificate::{self, Reminder, material};
 use crate::daemon::StartError;
 use crate::metrics::{Observed, Place};
 use crate::sockets::{Purpose, Sockets};
@@ -30,6 +31,7 @@ use crate::{Options, descriptors, process};
 pub(crate) struct Running {
     proxy: Proxy,
     keeper: Keeper,
+    reminder: Reminder,
     sockets: Arc<Sockets>,
     log: Mutex<LogPlace>,
     metrics: watch::Sender<Place>,
@@ -87,6 +89,7 @@ impl Running {
         Ok(Self {
             proxy,
             keeper,
+            reminder: Reminder::default(),
             sockets,
             log: Mutex::new(log),
             metrics: watch::Sender::new(metrics),
@@ -253,7 +256,9 @@ impl Engine for Live {
 
     fn refresh(&self, config: &Arc<ValidConfig>) {
         let running = &self.0;
-        let Some(loaded) = running.keeper.look_again() else {
+        let loaded = running.keeper.look_again();
+        running.reminder.remind(&running.keeper, config.config());
+        let Some(loaded) = loaded else {
             return;
         };
         let material = material(&running.keeper, &loaded, config.config());
@@ -329,6 +334,7 @@ impl Observed for Running {
             let explanation = "Lines of the access log that could not be written.";
             process::sample(&mut page, name, "counter", explanation, log.failed_lines());
         }
+        certificate::write(&mut page, &self.keeper);
         process::write(&mut page);
         page
     }
@@ -341,36 +347,6 @@ impl Observed for Running {
 fn refusal(error: StartError) -> EngineError {
     let help = error.help();
     EngineError::new(Box::new(error) as Box<dyn Error + Send + Sync>, help)
-}
-
-/// What the data plane needs of what was loaded.
-fn material(keeper: &Keeper, loaded: &Loaded, document: &Config) -> Material {
-    let certificates = loaded.certificates().iter().filter_map(|(name, held)| {
-        let certified = Arc::clone(&held.usable()?.certified);
-        Some((name.clone(), certified))
-    });
-    let authorities = loaded.authorities().iter().filter_map(|(name, held)| {
-        let Authority {
-            certificates,
-            revocation_lists,
-        } = held.usable()?.clone();
-        let authority = AuthorityMaterial {
-            certificates,
-            revocation_lists,
-        };
-        Some((name.clone(), authority))
-    });
-    let mut tls = document.pools.values().filter_map(|pool| pool.tls.as_ref());
-    Material {
-        certificates: certificates.collect(),
-        authorities: authorities.collect(),
-        // Most balancers need none of those hundreds.
-        system: if tls.any(|tls| tls.authorities.is_empty()) {
-            keeper.system()
-        } else {
-            Material::default().system
-        },
-    }
 }
 
 fn sink(log: &LogPlace) -> Option<Arc<dyn AccessSink>> {

@@ -39,7 +39,7 @@ const SEALED: &str = "LBCTL SEALED PRIVATE KEY";
 /// What a key is sealed for, besides its certificate.
 const PURPOSE: &[u8] = b"lbctl certificate 1";
 
-/// How long a certificate of our own is valid: browsers take no longer ones.
+/// How long a certificate of our own is valid, from its beginning: browsers take no longer ones.
 const LIFETIME: Duration = Duration::from_hours(397 * 24);
 /// Clocks of clients may be late.
 const BEGINS_BEFORE: Duration = Duration::from_hours(1);
@@ -248,8 +248,9 @@ fn make(hosts: &[String], now: Timestamp) -> Result<Judged, Unusable> {
             .map_err(|error| failed(error.to_string()))
     };
     let mut params = CertificateParams::new(hosts).map_err(|error| failed(error.to_string()))?;
-    params.not_before = time(seconds.saturating_sub(BEGINS_BEFORE.as_secs()))?;
-    params.not_after = time(seconds.saturating_add(LIFETIME.as_secs()))?;
+    let begin = seconds.saturating_sub(BEGINS_BEFORE.as_secs());
+    params.not_before = time(begin)?;
+    params.not_after = time(begin.saturating_add(LIFETIME.as_secs()))?;
     let first = hosts.first().cloned().unwrap_or_default();
     params.distinguished_name.push(DnType::CommonName, first);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

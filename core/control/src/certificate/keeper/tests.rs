@@ -240,3 +240,20 @@ fn the_name_of_a_root_is_found_with_what_is_around_it() {
     assert_eq!(inner(&[0x30, 0x84]), None);
     assert_eq!(inner(&[]), None);
 }
+
+#[test]
+fn a_certificate_of_our_own_is_the_same_at_each_start_however_its_hosts_are_written() {
+    let stand = Stand::new();
+    let own = "[certificates.own]\nsource = { self_signed = { names = [\"Shop.TEST\", \"*.shop.test\", \
+               \"2001:DB8:0::1\", \"::ffff:192.0.2.1\", \"192.0.2.1\", \"shop.test\"] } }\n";
+    let document = stand.document(&[], own);
+    let shown = || {
+        let loaded = stand.keeper.start(&document);
+        loaded.certificates()["own"]
+            .usable()
+            .unwrap()
+            .facts
+            .fingerprint
+    };
+    assert_eq!(shown(), shown());
+}

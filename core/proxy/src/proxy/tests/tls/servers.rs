@@ -50,14 +50,12 @@ impl Secure {
 /// Asks in the open for a host.
 fn ask(proxy: &Proxy, host: &str) -> String {
     let mut stream = TcpStream::connect(proxy.address("front")).unwrap();
-    write!(
-        stream,
-        "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let mut answer = String::new();
-    // Who gets nothing may get it with a reset.
-    drop(stream.read_to_string(&mut answer));
+    // Who gets nothing may get it with a reset, before or after the request is sent.
+    if stream.write_all(request.as_bytes()).is_ok() {
+        drop(stream.read_to_string(&mut answer));
+    }
     answer
 }
 

@@ -1,0 +1,120 @@
+//! Certificates between who keeps them and who shows them, and what operators are told of them.
+
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lb_control::certificate::{Authority, Keeper, Loaded};
+use lb_model::config::Config;
+use lb_proxy::{AuthorityMaterial, Material};
+
+/// How often the log tells of what is wrong.
+const REMIND_EVERY: Duration = Duration::from_hours(24);
+
+/// What the data plane needs of what was loaded.
+pub(crate) fn material(keeper: &Keeper, loaded: &Loaded, document: &Config) -> Material {
+    let certificates = loaded.certificates().iter().filter_map(|(name, held)| {
+        let certified = Arc::clone(&held.usable()?.certified);
+        Some((name.clone(), certified))
+    });
+    let authorities = loaded.authorities().iter().filter_map(|(name, held)| {
+        let Authority {
+            certificates,
+            revocation_lists,
+        } = held.usable()?.clone();
+        let authority = AuthorityMaterial {
+            certificates,
+            revocation_lists,
+        };
+        Some((name.clone(), authority))
+    });
+    let mut tls = document.pools.values().filter_map(|pool| pool.tls.as_ref());
+    Material {
+        certificates: certificates.collect(),
+        authorities: authorities.collect(),
+        // Most balancers need none of those hundreds.
+        system: if tls.any(|tls| tls.authorities.is_empty()) {
+            keeper.system()
+        } else {
+            Material::default().system
+        },
+    }
+}
+
+/// Appends the end of each certificate to a page of metrics.
+pub(crate) fn write(page: &mut String, keeper: &Keeper) {
+    let held = keeper.held_now();
+    let ends: Vec<_> = held
+        .certificates()
+        .iter()
+        .filter_map(|(name, held)| Some((name, held.usable()?.facts.not_after)))
+        .collect();
+    if ends.is_empty() {
+        return;
+    }
+    let metric = "lb_certificate_expiry_timestamp_seconds";
+    write!(
+        page,
+        "# HELP {metric} When the certificate that is in use ends, since 1970.\n# TYPE {metric} gauge\n"
+    )
+    .expect("a String takes every write");
+    for (name, end) in ends {
+        let seconds = end.unix_millis() / 1000;
+        writeln!(page, "{metric}{{certificate=\"{name}\"}} {seconds}")
+            .expect("a String takes every write");
+    }
+}
+
+/// Tells the log once a day what is wrong with certificates, or will be soon.
+#[derive(Debug, Default)]
+pub(crate) struct Reminder(Mutex<Option<Instant>>);
+
+impl Reminder {
+    /// Tells it, unless it was told within the last day.
+    pub(crate) fn remind(&self, keeper: &Keeper, document: &Config) {
+        let now = Instant::now();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|at| now.duration_since(at) < REMIND_EVERY) {
+            return;
+        }
+        *told = Some(now);
+        for (name, status) in keeper.report(document).certificates {
+            for found in status.problem.iter().chain(&status.warnings) {
+                let help = &found.help;
+                tracing::warn!(certificate = %name, reason = found.message, help, "a certificate needs somebody");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_control::certificate::Vault;
+    use lb_model::parse::{Format, parse};
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_each_certificate_is_a_metric() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = Keeper::new(Vault::new(folder.path()), lb_control::now);
+        let mut page = String::new();
+        write(&mut page, &keeper);
+        assert_eq!(page, "");
+        let text = "[certificates.shop]\nsource = { self_signed = { names = [\"a.test\"] } }\n\
+                    [certificates.gone]\nsource = { files = { certificate = \"/no\", key = \"/no\" } }\n";
+        keeper.start(&parse(text, Format::Toml).unwrap());
+        write(&mut page, &keeper);
+        let samples: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
+        let [sample] = samples[..] else {
+            panic!("{page}");
+        };
+        let (name, value) = sample.split_once(' ').unwrap();
+        assert_eq!(
+            name,
+            "lb_certificate_expiry_timestamp_seconds{certificate=\"shop\"}"
+        );
+        let left = value.parse::<u64>().unwrap() - lb_control::now().unix_millis() / 1000;
+        assert!((390 * 86_400..=397 * 86_400).contains(&left), "{left}");
+    }
+}
