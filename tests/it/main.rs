@@ -32,6 +32,8 @@ mod forwarded;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod messages;

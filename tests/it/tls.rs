@@ -12,6 +12,7 @@ async fn curl(authority: &Authority, host: &str, port: u16, path: &str, args: &[
     let url = format!("https://{host}:{port}{path}");
     let fixed = [
         "-si",
+        "--http1.1",
         "--max-time",
         "20",
         "--cacert",

@@ -35,7 +35,8 @@ impl Nginx {
              client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;\n\
              fastcgi_temp_path {path}/fastcgi; uwsgi_temp_path {path}/uwsgi;\n\
              scgi_temp_path {path}/scgi; include /etc/nginx/mime.types;\n\
-             server {{ listen {address} reuseport; add_header X-Server {name};\n{locations} }} }}\n",
+             server {{ listen {address} reuseport; root {path}; client_max_body_size 0;\n\
+             add_header X-Server {name};\n{locations} }} }}\n",
             path = folder.path().display(),
         );
         std::fs::write(folder.path().join("nginx.conf"), text).expect("write the configuration");
@@ -46,6 +47,11 @@ impl Nginx {
             folder,
             process,
         }
+    }
+
+    /// What clients have put to `/stored/NAME`, where a location allows that.
+    pub fn stored(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("stored").join(name)).expect("what was stored")
     }
 
     /// Kills it with SIGKILL.

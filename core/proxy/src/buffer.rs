@@ -59,6 +59,24 @@ impl Buffer {
         }
     }
 
+    /// Makes room for so many bytes, those that are there included.
+    pub(crate) fn make_room(&mut self, count: usize) {
+        if self.start + count > self.data.len() {
+            self.data.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            self.grow(count);
+        }
+    }
+
+    /// Puts bytes behind the others, as far as there is room.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if let Some(free) = self.data.get_mut(self.end..self.end + bytes.len()) {
+            free.copy_from_slice(bytes);
+            self.end += bytes.len();
+        }
+    }
+
     /// Reads once. `Ok(0)` means that the other side has closed, or that the buffer is full.
     pub(crate) fn poll_fill<R: AsyncRead + Unpin>(
         &mut self,

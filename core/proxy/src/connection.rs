@@ -9,7 +9,8 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::protocol::{http, pass, tcp};
+use crate::buffer::Buffer;
+use crate::protocol::{http, http2, pass, tcp};
 use crate::snapshot::{LiveService, Security};
 use crate::stream::{Attendance, Client, Stream};
 use crate::tls;
@@ -86,7 +87,9 @@ async fn secure(
         local,
         attendance,
     };
+    let http2 = client.stream.tls().is_some_and(|tls| tls.http2);
     match live.protocol() {
+        Protocol::Http if http2 => http2::serve(worker, live, client, Buffer::default()).await,
         Protocol::Http => http::serve(worker, live, client).await,
         Protocol::Tcp | Protocol::Tls => tcp::serve(worker, live, client).await,
     }

@@ -26,6 +26,9 @@ pub(crate) enum ProxyError {
     /// The server is not who it should be, or does not speak TLS as we do.
     #[error("{}", .0.cause())]
     Tls(HandshakeError),
+    /// Windows authentication was asked for in a stream of HTTP/2.
+    #[error("Windows authentication needs HTTP/1.1")]
+    Http11Required,
     /// Opening a connection took longer than `connect_timeout`.
     #[error("the server did not accept the connection in time")]
     ConnectTimeout,
@@ -59,7 +62,7 @@ impl ProxyError {
     /// The status of our answer, when one can still be sent; none when nobody would read it.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
-            Self::ClientGone(_) => None,
+            Self::ClientGone(_) | Self::Http11Required => None,
             Self::ClientMessage(message) | Self::ServerMessage(message) => Some(message.status),
             Self::ClientSlow => Some(408),
             Self::Connect(_) | Self::NoTls | Self::Tls(_) | Self::ServerGone(_) => Some(502),
@@ -97,6 +100,7 @@ impl ProxyError {
             Self::ClientSlow => "client_slow",
             Self::Connect(_) => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
+            Self::Http11Required => "http11_required",
             Self::NoTls => "no_tls",
             Self::Tls(_) => "tls_failed",
             Self::ServerGone(_) => "server_gone",

@@ -42,6 +42,10 @@ mod proxy;
 
 /// HTTP/1.1 on the wire, for those who fuzz it.
 pub use protocol::http::codec;
+pub use protocol::http2::{
+    heard::Heard,
+    hpack::{Decoder as HpackDecoder, NotHpack},
+};
 
 pub use explain::{
     CandidateStep, ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain,

@@ -1,6 +1,7 @@
 //! The protocols that clients speak.
 
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod pass;
 pub(crate) mod tcp;
 pub(crate) mod transfer;

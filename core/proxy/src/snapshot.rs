@@ -50,6 +50,8 @@ pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) protocol: Protocol,
     pub(crate) security: Security,
+    /// Whether clients may speak HTTP/2.
+    pub(crate) http2: bool,
     /// The pools that it uses; routes refer to positions here.
     pub(crate) pools: Box<[Name]>,
     pub(crate) routes: Routes,
@@ -263,6 +265,7 @@ impl Service {
             address: self.address,
             protocol: self.protocol,
             security: self.security.clone(),
+            http2: self.http2,
             pools: Box::default(),
             routes: Routes::default(),
             unavailable: OnUnavailable::Refuse,
@@ -287,6 +290,7 @@ impl Service {
             protocol,
             tls: _,
             redirect_to_https: _,
+            http2,
             pool: _,
             rules: _,
             unavailable: _,
@@ -305,6 +309,7 @@ impl Service {
             address: address.socket_addr(),
             protocol: *protocol,
             security,
+            http2: *http2,
             pools,
             routes,
             unavailable,
@@ -368,10 +373,17 @@ impl Security {
         keys: &Arc<TicketKeys>,
     ) -> Self {
         match &model.tls {
-            Some(tls) => match ServiceTls::build(name, tls, model.protocol, material, keys) {
-                Some(tls) => Self::Tls(Arc::new(tls)),
-                None => Self::Unusable,
-            },
+            Some(tls) => {
+                let protocols: &[&[u8]] = match model.protocol {
+                    Protocol::Http if model.http2 => &[b"h2", b"http/1.1"],
+                    Protocol::Http => &[b"http/1.1"],
+                    Protocol::Tcp | Protocol::Tls => &[],
+                };
+                match ServiceTls::build(name, tls, protocols, material, keys) {
+                    Some(tls) => Self::Tls(Arc::new(tls)),
+                    None => Self::Unusable,
+                }
+            }
             None if model.redirect_to_https => Self::Redirect,
             None => Self::Plain,
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,9 +29,22 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     }
 
     /// What is known about TLS, if it is spoken.
-    fn tls(&self) -> Option<&TlsFacts> {
+    fn tls(&self) -> Option<&Arc<TlsFacts>> {
         None
     }
+
+    /// Ready when nobody is there any more to whom an answer could be sent, where that shows.
+    fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    /// Ends the message that was written, with trailer lines, where bytes alone do not say so.
+    fn end_message(&mut self, _trailer: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// From now on, dropping the stream before its message has ended tells the client to use HTTP/1.1.
+    fn require_http11(&self) {}
 }
 
 impl Stream for TcpStream {
@@ -52,6 +66,8 @@ impl Stream for TcpStream {
 /// What a TLS handshake has found out.
 #[derive(Debug)]
 pub(crate) struct TlsFacts {
+    /// Whether both sides have agreed to speak HTTP/2.
+    pub(crate) http2: bool,
     /// `TLSv1.2` or `TLSv1.3`.
     pub(crate) version: &'static str,
     /// The cipher suite by its name in the registry.

@@ -40,6 +40,7 @@ type ServerSide = UnbufferedServerConnection;
 fn facts(session: &CommonState) -> TlsFacts {
     let cipher = session.negotiated_cipher_suite();
     TlsFacts {
+        http2: session.alpn_protocol() == Some(b"h2"),
         version: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
             Some(_) | None => "TLSv1.2",
@@ -85,7 +86,7 @@ fn hex(bytes: &[u8]) -> Box<str> {
 }
 
 /// Bytes as base64 (RFC 4648 section 4), in one line.
-fn base64(bytes: &[u8]) -> Box<[u8]> {
+pub(crate) fn base64(bytes: &[u8]) -> Box<[u8]> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {

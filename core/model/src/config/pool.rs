@@ -189,7 +189,7 @@ impl Default for Queue {
 impl Default for Reuse {
     fn default() -> Self {
         Self {
-            idle_max: 64,
+            idle_max: 512,
             idle_timeout: Period::seconds(60),
             age_max: Period::seconds(3600),
             private: PrivateConnections::default(),

@@ -31,6 +31,10 @@ pub struct VirtualService {
     /// `true`: every request is sent to `https` of the same host, on port 443, and reaches no server.
     #[serde(default)]
     pub redirect_to_https: bool,
+    /// Whether HTTP/2 is spoken with clients that ask for it when they connect: by ALPN in TLS, and
+    /// without TLS by what they say first (h2c, by prior knowledge). Others speak HTTP/1.1.
+    #[serde(default = "yes")]
+    pub http2: bool,
     /// The pool for traffic that no rule decides on; when absent, such traffic is refused (HTTP: 404).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<Name>,
@@ -61,7 +65,7 @@ pub struct VirtualService {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// HTTP/1.1 and HTTP/1.0: each request is balanced by itself.
+    /// HTTP/2, HTTP/1.1 and HTTP/1.0: each request is balanced by itself.
     #[default]
     Http,
     /// Any protocol over TCP: each connection is balanced as a whole.

@@ -111,6 +111,9 @@ fn http_only_in_service(service: &VirtualService, path: &Path, found: &mut Found
     if service.redirect_to_https {
         not_in_tcp(&path.key("redirect_to_https"), "a redirect", found);
     }
+    if !service.http2 {
+        not_in_tcp(&path.key("http2"), "a word about HTTP/2", found);
+    }
     if service.forwarded != ForwardedHeaders::default() {
         not_in_tcp(&path.key("forwarded"), "header fields for servers", found);
     }

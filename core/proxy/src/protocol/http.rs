@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::pool::ServerIndex;
+use crate::protocol::http2::{self, Channel};
 use crate::snapshot::LiveService;
 use crate::stream::{Client, Stream};
 use crate::upstream::{LocalServer, ServerConnection};
@@ -19,7 +20,7 @@ use crate::worker::Worker;
 pub mod codec;
 mod exchange;
 mod facts;
-mod linger;
+pub(crate) mod linger;
 mod pace;
 mod reach;
 mod relay;
@@ -28,7 +29,7 @@ mod send;
 mod upgrade;
 mod write;
 
-use codec::{BadMessage, RequestHead, ResponseHead};
+use codec::{BadMessage, RequestHead, ResponseHead, Version};
 use upgrade::Upgrade;
 
 /// One client connection that speaks HTTP/1.
@@ -46,6 +47,8 @@ struct Connection<S> {
     forwarded: Box<[u8]>,
     /// The configuration of the latest request; none before the first.
     served: Option<u64>,
+    /// Whether it can still turn out to speak HTTP/2.
+    may_be_http2: bool,
     /// What the latest exchange has led to, when that was another protocol.
     upgrade: Option<Box<Upgrade>>,
     /// When the last exchange ended: the clock is read as seldom as possible.
@@ -86,6 +89,8 @@ enum After {
     Tunnel,
     /// It is closed, but the client may still be sending, and must be able to read our answer.
     Linger,
+    /// It speaks HTTP/2, and has from the beginning.
+    Http2,
 }
 
 /// How the wait for a request ended.
@@ -94,6 +99,7 @@ enum Arrival {
     /// The client closed, or was idle for too long: nothing is owed to it.
     Nothing,
     Refused(BadMessage),
+    Http2,
 }
 
 impl Scratch {
@@ -114,28 +120,77 @@ impl Scratch {
 
 /// Serves one client connection to its end.
 pub(crate) async fn serve<S: Stream>(worker: Rc<Worker>, live: Rc<LiveService>, client: Client<S>) {
-    let first = live.look(|service| service.timeouts.header.duration());
-    let now = Instant::now();
-    let deadline = Deadline::new(now, first);
-    let private = Vec::new();
-    let buffer = Buffer::default();
-    let mut connection = Connection {
-        worker,
-        live,
-        client,
-        buffer,
-        deadline,
-        private,
-        forwarded: Box::default(),
-        served: None,
-        upgrade: None,
-        now,
-    };
+    let may_be_http2 = client.stream.tls().is_none() && live.look(|service| service.http2);
+    let connection = Connection::new(worker, live, client, may_be_http2);
     connection.run().await;
 }
 
+/// Serves the request of one stream of HTTP/2, whose head is `text` in the form of HTTP/1.1, or refuses
+/// it.
+pub(crate) fn serve_stream(
+    worker: Rc<Worker>,
+    live: Rc<LiveService>,
+    client: Client<Channel>,
+    text: &[u8],
+    refusal: Option<BadMessage>,
+) -> impl Future<Output = ()> + use<> {
+    let mut scratch = worker.lend_scratch();
+    scratch.request_bytes.clear();
+    scratch.request_bytes.extend_from_slice(text);
+    async move {
+        let mut connection = Connection::new(worker, live, client, false);
+        let started = connection.now;
+        let limits = connection.live.look(|service| service.head);
+        let bytes = std::mem::take(&mut scratch.request_bytes);
+        let parsed = match refusal {
+            Some(refusal) => Err(refusal),
+            None => scratch.request.parse(&bytes, &limits),
+        };
+        scratch.request_bytes = bytes;
+        scratch.request.version = Version::Http2;
+        let after = match parsed {
+            Ok(true) => connection.exchange(&mut scratch, started).await,
+            // The head is whole: there is an empty line at its end.
+            Ok(false) => After::Close,
+            Err(message) => {
+                let facts = facts::Facts::refused(started, message);
+                connection.refuse(&mut scratch, facts, message).await
+            }
+        };
+        connection.worker.reclaim_scratch(scratch);
+        if after == After::Tunnel
+            && let Some(upgrade) = connection.upgrade.take()
+        {
+            Box::pin(connection.carry(upgrade)).await;
+        }
+    }
+}
+
 impl<S: Stream> Connection<S> {
-    async fn run(&mut self) {
+    fn new(
+        worker: Rc<Worker>,
+        live: Rc<LiveService>,
+        client: Client<S>,
+        may_be_http2: bool,
+    ) -> Self {
+        let first = live.look(|service| service.timeouts.header.duration());
+        let now = Instant::now();
+        Self {
+            worker,
+            live,
+            client,
+            buffer: Buffer::default(),
+            deadline: Deadline::new(now, first),
+            private: Vec::new(),
+            forwarded: Box::default(),
+            served: None,
+            may_be_http2,
+            upgrade: None,
+            now,
+        }
+    }
+
+    async fn run(mut self) {
         while self.wait().await {
             // On the heap: what an exchange needs is several times what an idle connection needs.
             let mut scratch = self.worker.lend_scratch();
@@ -151,6 +206,10 @@ impl<S: Stream> Connection<S> {
                     if let Some(upgrade) = self.upgrade.take() {
                         return Box::pin(self.carry(upgrade)).await;
                     }
+                }
+                After::Http2 => {
+                    let serving = http2::serve(self.worker, self.live, self.client, self.buffer);
+                    return Box::pin(serving).await;
                 }
                 After::Linger => {
                     return linger::close(&mut self.client.stream, &mut self.buffer, &self.worker)
@@ -205,6 +264,7 @@ impl<S: Stream> Connection<S> {
         let arrival = self.read_head(scratch, started).await;
         match arrival {
             Arrival::Nothing => After::Close,
+            Arrival::Http2 => After::Http2,
             Arrival::Refused(message) => {
                 let facts = facts::Facts::refused(started, message);
                 self.refuse(scratch, facts, message).await
@@ -218,7 +278,15 @@ impl<S: Stream> Connection<S> {
         let limits = self.live.look(|service| service.head);
         let mut worth_parsing = 0;
         loop {
-            if self.buffer.len() >= worth_parsing && !self.buffer.is_empty() {
+            let may_be_http2 = self.may_be_http2 && !self.buffer.is_empty();
+            let http2 = may_be_http2.then(|| http2::is_preface(self.buffer.bytes()));
+            match http2.flatten() {
+                Some(true) => return Arrival::Http2,
+                Some(false) => self.may_be_http2 = false,
+                None => {}
+            }
+            let undecided = http2 == Some(None);
+            if self.buffer.len() >= worth_parsing && !self.buffer.is_empty() && !undecided {
                 match scratch.request.parse(self.buffer.bytes(), &limits) {
                     Ok(true) => break,
                     Ok(false) => {

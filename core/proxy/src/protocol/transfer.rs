@@ -104,6 +104,8 @@ impl Transfer {
         loop {
             ready!(self.poll_flush(cx, sink))?;
             if self.encoded {
+                sink.end_message(&self.trailer)
+                    .map_err(TransferError::Sink)?;
                 return Poll::Ready(Ok(()));
             }
             if self.encoding == Encoding::Plain && self.decoder.expected() > 0 {

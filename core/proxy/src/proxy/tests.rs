@@ -12,6 +12,7 @@ use farm::{Client, Site, eventually};
 
 mod connections;
 mod farm;
+mod http2;
 mod in_force;
 mod memory;
 mod random;

@@ -5,6 +5,7 @@
 //! log injection ends.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lb_model::config::AccessLogFormat;
@@ -102,7 +103,7 @@ pub(crate) struct TlsRecord<'a> {
 
 impl<'a> TlsRecord<'a> {
     /// What the log says of a connection.
-    pub(crate) fn of(facts: Option<&'a TlsFacts>) -> Option<Self> {
+    pub(crate) fn of(facts: Option<&'a Arc<TlsFacts>>) -> Option<Self> {
         facts.map(|facts| Self {
             version: Some(facts.version),
             cipher: Some(facts.cipher),

@@ -216,7 +216,7 @@ impl Stream for ServerStream {
         either!(self, stream => stream.is_midway())
     }
 
-    fn tls(&self) -> Option<&TlsFacts> {
+    fn tls(&self) -> Option<&Arc<TlsFacts>> {
         either!(self, stream => stream.tls())
     }
 }

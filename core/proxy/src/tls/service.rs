@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use lb_model::config::{
-    ClientCertificates, ClientTls, Hsts, Protocol, TlsHeaders, TlsPolicy, UnknownHost,
-};
+use lb_model::config::{ClientCertificates, ClientTls, Hsts, TlsHeaders, TlsPolicy, UnknownHost};
 use lb_model::value::Name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
@@ -32,7 +30,7 @@ impl ServiceTls {
     pub(crate) fn build(
         name: &Name,
         model: &ClientTls,
-        protocol: Protocol,
+        protocols: &[&[u8]],
         material: &Material,
         keys: &Arc<TicketKeys>,
     ) -> Option<Self> {
@@ -65,9 +63,7 @@ impl ServiceTls {
                 return None;
             }
         };
-        if protocol == Protocol::Http {
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        }
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         let identity = identity(name, client_certificates.as_ref());
         config.ticketer = Arc::new(Ticketer::new(Arc::clone(keys), identity));
         config.session_storage = Arc::new(NoServerSessionStorage {});

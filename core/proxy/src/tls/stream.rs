@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
@@ -28,7 +29,7 @@ const UNPROCESSED_MAX: usize = 128 * 1024;
 pub(crate) struct TlsStream<C: Session> {
     socket: TcpStream,
     engine: Engine<C>,
-    facts: Box<TlsFacts>,
+    facts: Arc<TlsFacts>,
     /// How much of what is being written is encrypted and not all sent.
     accepted: usize,
     end: End,
@@ -53,7 +54,7 @@ impl<C: Session> TlsStream<C> {
         Self {
             socket,
             engine,
-            facts: Box::new(facts),
+            facts: Arc::new(facts),
             accepted: 0,
             end: End::Open,
             closing: false,
@@ -245,7 +246,7 @@ impl<C: Session> Stream for TlsStream<C> {
         self.accepted > 0
     }
 
-    fn tls(&self) -> Option<&TlsFacts> {
+    fn tls(&self) -> Option<&Arc<TlsFacts>> {
         Some(&self.facts)
     }
 }

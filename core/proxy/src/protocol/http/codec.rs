@@ -49,4 +49,6 @@ pub enum Version {
     /// HTTP/1.1.
     #[default]
     Http11,
+    /// HTTP/2, in the form of HTTP/1.1.
+    Http2,
 }

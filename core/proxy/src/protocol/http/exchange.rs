@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use lb_model::config::PrivateConnections;
 use tokio::time::Instant;
 
-use super::codec::{BadMessage, RequestHead};
+use super::codec::{BadMessage, RequestHead, Version};
 use super::facts::{Facts, Request};
 use super::respond::{self, Answer};
 use super::send::{ResponseSlot, Upload};
@@ -191,6 +192,9 @@ impl<S: Stream> Connection<S> {
                 Err(error) => error,
             };
             facts.end = error.word();
+            if matches!(error, ProxyError::Http11Required) {
+                self.client.stream.require_http11();
+            }
             if facts.status.is_some() {
                 // The client has part of a response: only the end of the connection tells it.
                 return Some(After::Close);
@@ -280,7 +284,12 @@ impl<S: Stream> Connection<S> {
         facts: &mut Facts<'a>,
     ) -> Result<After, ProxyError> {
         let (head, bytes) = (forward.ask.hop.head, forward.ask.hop.bytes);
-        self.await_first_chunk(head).await?;
+        if head.version == Version::Http2 {
+            // Its frames have been checked, and a client may wait for a response before it sends any.
+            forbid_windows_auth(head.windows_auth, forward)?;
+        } else {
+            self.await_first_chunk(head).await?;
+        }
         let mut memory = Memory::of(scratch);
         let mut tried = Tried::default();
         let pool = forward.upstream.local.pool();
@@ -361,11 +370,20 @@ impl<S: Stream> Connection<S> {
             edits: &forward.ask.decision.request_edits,
             server: reached.lease.server().address(),
             keep_alive: reached.private || forward.upstream.keeps(),
-            tls: tls.zip(security.headers()),
+            tls: tls.map(|tls| &**tls).zip(security.headers()),
         };
         write::request(&context, &mut out);
         Upload::new(out, forward.ask.hop.head.framing)
     }
+}
+
+/// Windows authentication binds a user to a connection, which is nothing that the streams of one can
+/// share: the client has to use HTTP/1.1.
+pub(super) fn forbid_windows_auth(asks: bool, forward: &Forward<'_>) -> Result<(), ProxyError> {
+    if asks && forward.upstream.private == PrivateConnections::WindowsAuth {
+        return Err(ProxyError::Http11Required);
+    }
+    Ok(())
 }
 
 /// Whether a request may be sent once more after its server has failed. When anything of it was sent,

@@ -163,6 +163,7 @@ fn http_record<'a>(request: Option<&Request<'a>>, status: Option<u16>) -> HttpRe
         version: match head.version {
             Version::Http10 => b"HTTP/1.0",
             Version::Http11 => b"HTTP/1.1",
+            Version::Http2 => b"HTTP/2.0",
         },
         host: (!authority.is_empty()).then_some(authority),
         referer: field(FieldKind::Referer),

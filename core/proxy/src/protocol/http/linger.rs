@@ -17,7 +17,7 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 const BYTES_MAX: usize = 1024 * 1024;
 
 /// Says that we are done, and reads what still comes for a while.
-pub(super) async fn close<S: Stream>(stream: &mut S, buffer: &mut Buffer, worker: &Worker) {
+pub(crate) async fn close<S: Stream>(stream: &mut S, buffer: &mut Buffer, worker: &Worker) {
     let started = Instant::now();
     buffer.consume(buffer.len());
     worker.buffers.lend(buffer);

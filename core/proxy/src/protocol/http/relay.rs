@@ -9,7 +9,7 @@ use lb_model::config::PrivateConnections;
 use tokio::time::Instant;
 
 use super::codec::{BodyDecoder, FieldKind, Framing, Version};
-use super::exchange::{Forward, Memory};
+use super::exchange::{Forward, Memory, forbid_windows_auth};
 use super::facts::Facts;
 use super::pace::{Pace, Slow};
 use super::reach::Reached;
@@ -41,7 +41,10 @@ impl<S: Stream> Connection<S> {
         let request = forward.ask.hop.head;
         let http10 = request.version == Version::Http10;
         let unframed = matches!(response.framing, Framing::Chunked | Framing::UntilClose);
-        let encoding = if unframed && !http10 {
+        if request.version == Version::Http2 {
+            forbid_windows_auth(response.windows_auth, forward)?;
+        }
+        let encoding = if unframed && request.version == Version::Http11 {
             Encoding::Chunked
         } else {
             Encoding::Plain
@@ -188,6 +191,10 @@ impl<S: Stream> Connection<S> {
                 }
                 if answered.is_some() && upload.state != UploadState::Moving {
                     return Poll::Ready(Ok(()));
+                }
+                if client.stream.poll_gone(cx).is_ready() {
+                    let gone = io::ErrorKind::ConnectionReset.into();
+                    return Poll::Ready(Err(ProxyError::ClientGone(gone)));
                 }
                 ready!(deadline.poll_passed(cx));
                 let now = Instant::now();

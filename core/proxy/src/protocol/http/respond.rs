@@ -161,7 +161,7 @@ impl<S: Stream> Connection<S> {
         });
         facts.status = Some(answer.status);
         facts.bytes_sent += out.len() as u64;
-        if self.write_all(out).await {
+        if self.write_all(out).await && self.client.stream.end_message(&[]).is_ok() {
             after
         } else {
             After::Close
@@ -191,7 +191,8 @@ impl<S: Stream> Connection<S> {
         });
         facts.status = Some(message.status);
         facts.bytes_sent = scratch.to_client.len() as u64;
-        let sent = self.write_all(&scratch.to_client).await;
+        let sent =
+            self.write_all(&scratch.to_client).await && self.client.stream.end_message(&[]).is_ok();
         self.finish(None, &facts);
         if sent { After::Linger } else { After::Close }
     }

@@ -177,6 +177,10 @@ impl<S: Stream> Connection<S> {
                 first = false;
                 match poll_head(cx, &worker.buffers, server, slot.head, to_head) {
                     Poll::Ready(outcome) => return Poll::Ready(outcome),
+                    Poll::Pending if client.stream.poll_gone(cx).is_ready() => {
+                        let gone = io::ErrorKind::ConnectionReset.into();
+                        return Poll::Ready(Err(ProxyError::ClientGone(gone)));
+                    }
                     Poll::Pending => ready!(deadline.poll_passed(cx)),
                 }
                 if sent.is_some() {

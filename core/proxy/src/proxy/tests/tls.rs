@@ -15,7 +15,10 @@ mod pass;
 mod servers;
 
 /// A certificate for these hosts.
-fn certificate(hosts: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> Arc<CertifiedKey> {
+pub(super) fn certificate(
+    hosts: &[&str],
+    algorithm: &'static rcgen::SignatureAlgorithm,
+) -> Arc<CertifiedKey> {
     let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
     let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
     let made = rcgen::CertificateParams::new(hosts).unwrap();
@@ -25,7 +28,7 @@ fn certificate(hosts: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) ->
     Arc::new(CertifiedKey::new(vec![made.der().clone()], key))
 }
 
-fn material(certificates: &[(&str, &Arc<CertifiedKey>)]) -> Material {
+pub(super) fn material(certificates: &[(&str, &Arc<CertifiedKey>)]) -> Material {
     let named = |(name, key): &(&str, &Arc<CertifiedKey>)| (name.parse().unwrap(), Arc::clone(key));
     Material {
         certificates: certificates.iter().map(named).collect(),
@@ -33,7 +36,7 @@ fn material(certificates: &[(&str, &Arc<CertifiedKey>)]) -> Material {
     }
 }
 
-fn start_tls(text: &str, material: Material, memory: Memory) -> Proxy {
+pub(super) fn start_tls(text: &str, material: Material, memory: Memory) -> Proxy {
     let options = Options {
         workers: NonZeroUsize::new(2).unwrap(),
         connections_max: 10_000,
@@ -62,16 +65,16 @@ fn secure_shop(certificates: &[&str], more: &str, site: &Site) -> String {
 }
 
 /// A client that trusts these certificates and comes back with its session.
-struct Visitor(Arc<ClientConfig>);
+pub(super) struct Visitor(Arc<ClientConfig>);
 
-struct Visit {
+pub(super) struct Visit {
     kind: Option<HandshakeKind>,
     shown: Vec<u8>,
-    answer: String,
+    pub(super) answer: String,
 }
 
 impl Visitor {
-    fn new(trusted: &[&Arc<CertifiedKey>]) -> Self {
+    pub(super) fn new(trusted: &[&Arc<CertifiedKey>]) -> Self {
         Self::with(trusted, rustls::ALL_VERSIONS)
     }
 
@@ -94,13 +97,17 @@ impl Visitor {
     }
 
     /// The same client, which offers these protocols.
-    fn offering(&self, protocols: &[&[u8]]) -> Self {
+    pub(super) fn offering(&self, protocols: &[&[u8]]) -> Self {
         let mut config = ClientConfig::clone(&self.0);
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Self(Arc::new(config))
     }
 
-    fn connect(&self, address: SocketAddr, host: &str) -> StreamOwned<ClientConnection, TcpStream> {
+    pub(super) fn connect(
+        &self,
+        address: SocketAddr,
+        host: &str,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let session = ClientConnection::new(Arc::clone(&self.0), name).unwrap();
         StreamOwned::new(session, TcpStream::connect(address).unwrap())
@@ -122,7 +129,7 @@ impl Visitor {
         })
     }
 
-    fn visit(&self, address: SocketAddr, host: &str) -> Visit {
+    pub(super) fn visit(&self, address: SocketAddr, host: &str) -> Visit {
         self.try_visit(address, host, "GET / HTTP/1.1").unwrap()
     }
 }
