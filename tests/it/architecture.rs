@@ -44,6 +44,7 @@ const LIFE_OF_A_CONNECTION: &[&str] = &[
     "persistence",
     "balance",
     "error",
+    "http2",
     "codec",
     "memory",
     "tls",

@@ -34,6 +34,8 @@ mod health;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod http2_servers;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod messages;

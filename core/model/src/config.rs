@@ -29,12 +29,14 @@ pub use certificate::{
     Authority, AuthoritySource, Certificate, CertificateFiles, CertificateSource, SelfSigned,
     StoredCertificate,
 };
-pub use health_check::{HealthCheck, HttpProbe, Probe, TcpProbe};
+pub use health_check::{GrpcProbe, HealthCheck, HttpProbe, Probe, TcpProbe};
 pub use limits::Limits;
 pub use persistence::{
     CookiePersistence, PassiveCookiePersistence, Persistence, SameSite, SourcePersistence,
 };
-pub use pool::{Ejection, Pool, PrivateConnections, Queue, Reuse, Server, ServerState};
+pub use pool::{
+    Ejection, Http2WithServers, Pool, PrivateConnections, Queue, Reuse, Server, ServerState,
+};
 pub use rule::{Action, FixedResponse, HeaderEdits, HeaderMatch, Match, PathMatch, Redirect, Rule};
 pub use telemetry::{AccessLog, AccessLogFormat, AccessLogOutput, Telemetry};
 pub use tls::{ClientCertificates, ClientTls, Hsts, ServerTls, TlsHeaders, TlsPolicy, UnknownHost};

@@ -16,7 +16,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 mod check;
+mod grpc;
 mod http;
+mod http2;
 mod tcp;
 
 #[cfg(test)]
@@ -24,7 +26,8 @@ mod tests;
 
 use crate::balance::random::Random;
 use crate::pool::{Health, Pool, ServerId, ServerIndex};
-use crate::tls::{ServerStream, ServersTls};
+use crate::tls::{ServersTls, Speak};
+use crate::upstream::ServerSocket;
 use check::Check;
 
 /// The running checks of every pool; dropped, they end.
@@ -79,6 +82,14 @@ enum ProbeFailure {
     NotHttp { source: httparse::Error },
     #[error("the answer is not HTTP: {what}")]
     Malformed { what: &'static str },
+    #[error("the answer is not HTTP/2: {what}")]
+    NotHttp2 { what: &'static str },
+    #[error("the server breaks the request off with the HTTP/2 code {code}")]
+    Reset { code: u32 },
+    #[error("grpc-status {status}{}{message}", if message.is_empty() { "" } else { ": " })]
+    Grpc { status: String, message: String },
+    #[error("the service is {state}")]
+    NotServing { state: &'static str },
     #[error("no answer within {millis} ms")]
     Timeout { millis: u128 },
     #[error("receive")]
@@ -189,6 +200,7 @@ impl Target {
             name: pool.server(index).name(),
             address,
             tls: pool.tls(),
+            speak: pool.speak(),
             until: Instant::now() + model.timeout.duration(),
         };
         let result = timeout(model.timeout.duration(), probe(&model.probe, &aim)).await;
@@ -235,6 +247,7 @@ async fn watch(target: Arc<Target>, places: Arc<Semaphore>, spread: Duration) {
 async fn probe(probe: &Probe, aim: &Aim<'_>) -> Result<String, ProbeFailure> {
     match probe {
         Probe::Http(probe) => http::probe(probe, aim).await,
+        Probe::Grpc(probe) => grpc::probe(probe, aim).await,
         Probe::Tcp(probe) => tcp::probe(probe, aim).await,
     }
 }
@@ -245,23 +258,31 @@ struct Aim<'a> {
     name: &'a Name,
     address: SocketAddr,
     tls: Option<&'a Arc<ServersTls>>,
+    /// What the servers of the pool are asked to speak.
+    speak: Speak,
     until: Instant,
 }
 
 impl Aim<'_> {
     /// A connection, over TLS if that is spoken with the pool. `host` is what the probe asks for.
-    async fn connect(&self, host: Option<&str>) -> Result<ServerStream, ProbeFailure> {
+    async fn connect(
+        &self,
+        host: Option<&str>,
+        speak: Speak,
+    ) -> Result<ServerSocket, ProbeFailure> {
         let connected = TcpStream::connect(self.address).await;
         let stream = connected.map_err(|source| ProbeFailure::Connect { source })?;
         let Some(tls) = self.tls else {
-            return Ok(ServerStream::Plain(stream));
+            return Ok(ServerSocket::Plain(stream));
         };
         let at = (self.name, self.address);
-        let spoken = tls.connect(stream, at, host, self.until).await;
-        spoken.map_err(|error| ProbeFailure::Tls {
-            cause: error.cause(),
-            help: error.help(),
-        })
+        let spoken = tls.connect(stream, at, (host, speak), self.until).await;
+        spoken
+            .map(ServerSocket::Tls)
+            .map_err(|error| ProbeFailure::Tls {
+                cause: error.cause(),
+                help: error.help(),
+            })
     }
 }
 

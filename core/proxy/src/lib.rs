@@ -13,6 +13,8 @@ pub(crate) mod connection;
 
 pub(crate) mod snapshot;
 
+pub(crate) mod http2;
+
 pub(crate) mod protocol;
 
 pub(crate) mod policy;
@@ -40,12 +42,12 @@ pub(crate) mod tls;
 mod explain;
 mod proxy;
 
-/// HTTP/1.1 on the wire, for those who fuzz it.
-pub use protocol::http::codec;
-pub use protocol::http2::{
-    heard::Heard,
+pub use http2::{
+    heard::{Heard, HeardOfServer},
     hpack::{Decoder as HpackDecoder, NotHpack},
 };
+/// HTTP/1.1 on the wire, for those who fuzz it.
+pub use protocol::http::codec;
 
 pub use explain::{
     CandidateStep, ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain,

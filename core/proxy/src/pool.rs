@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lb_model::config::{
-    Balance, Ejection, HealthCheck, Pool as Model, Queue, Reuse, ServerState as Administrative,
+    Balance, Ejection, HealthCheck, Http2WithServers, Pool as Model, Queue, Reuse,
+    ServerState as Administrative,
 };
 use lb_model::value::{Name, Period};
 use rustc_hash::FxHashMap;
@@ -40,7 +41,7 @@ use crate::balance::Turn;
 use crate::memory::PoolMemory;
 use crate::persistence::{Persistence, Tag};
 use crate::telemetry::PerWorker;
-use crate::tls::ServersTls;
+use crate::tls::{ServersTls, Speak};
 use limiter::Limiter;
 use server::{Access, ServerState};
 
@@ -63,6 +64,7 @@ pub(crate) struct Pool {
     /// Whether nothing may go to its servers in the open.
     confidential: bool,
     tls: Option<Arc<ServersTls>>,
+    http2: Http2WithServers,
     /// Whether any server has a limit.
     limited: bool,
     by_tag: FxHashMap<Tag, ServerIndex>,
@@ -120,6 +122,7 @@ impl Pool {
             persistence,
             health_check,
             tls,
+            http2,
             ejection,
             slow_start,
             connect_timeout,
@@ -172,6 +175,7 @@ impl Pool {
             reuse: reuse.clone(),
             confidential: tls.is_some(),
             tls: servers_tls,
+            http2: *http2,
             state: previous.map_or_else(
                 || Arc::new(PoolState::new(workers, limited)),
                 |previous| Arc::clone(&previous.state),
@@ -182,6 +186,15 @@ impl Pool {
     /// TLS with its servers, where that is spoken.
     pub(crate) const fn tls(&self) -> Option<&Arc<ServersTls>> {
         self.tls.as_ref()
+    }
+
+    /// Which versions of HTTP its servers are asked to speak.
+    pub(crate) const fn speak(&self) -> Speak {
+        match (self.http2, self.confidential) {
+            (Http2WithServers::Never, _) | (Http2WithServers::Offered, false) => Speak::Http1,
+            (Http2WithServers::Offered, true) => Speak::Either,
+            (Http2WithServers::Always, _) => Speak::Http2,
+        }
     }
 
     /// Whether nothing may go to its servers in the open, and there is no TLS.

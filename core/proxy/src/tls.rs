@@ -29,7 +29,7 @@ mod tests;
 pub(crate) use handshake::{HandshakeError, UNRECOGNIZED_NAME, accept, say};
 pub use hello::{ClientHello, HELLO_MAX, NotHello};
 pub use material::{AuthorityMaterial, Material};
-pub(crate) use servers::{ServerStream, ServersTls};
+pub(crate) use servers::{ServerTlsStream, ServersTls, Speak};
 pub(crate) use service::ServiceTls;
 pub(crate) use ticket::{TicketKeys, TicketMemory};
 

@@ -18,17 +18,24 @@ use crate::disposal::Disposal;
 use crate::error::ProxyError;
 use crate::pool::{LocalPool, Pool, ServerIndex};
 use crate::stream::Stream as _;
-use crate::tls::{HandshakeError, ServerStream, ServersTls};
+use crate::tls::{HandshakeError, ServersTls, Speak};
+use crate::worker::Worker;
 
+mod driver;
 mod idle;
+mod shared;
+mod stream;
 
 pub(crate) use idle::IdleConnections;
 use idle::Keeping;
+pub(crate) use shared::Opened;
+use shared::SharedConnections;
+pub(crate) use stream::{ServerSocket, ServerStream};
 
-/// One connection to a server.
+/// One connection to a server, or a stream of one.
 #[derive(Debug)]
-pub(crate) struct ServerConnection {
-    pub(crate) stream: ServerStream,
+pub(crate) struct ServerConnection<S = ServerStream> {
+    pub(crate) stream: S,
     pub(crate) buffer: Buffer,
     pub(crate) opened: Instant,
     /// Whether it has carried an exchange before: the server may then close it at any moment.
@@ -45,6 +52,7 @@ pub(crate) struct Terms<'a> {
     tls: Option<&'a Arc<ServersTls>>,
     /// The host that the client asked for, where that matters.
     host: Option<&'a str>,
+    speak: Speak,
 }
 
 /// What one worker holds of one configuration of a pool.
@@ -61,6 +69,7 @@ pub(crate) struct Upstream {
 #[derive(Debug, Default)]
 pub(crate) struct LocalServer {
     idle: IdleConnections,
+    shared: SharedConnections,
     /// Whether connections to it may wait for the next request; not before a configuration that has it
     /// is entered.
     open: Cell<bool>,
@@ -111,6 +120,7 @@ impl Upstream {
                 idle_timeout: idle_timeout.duration(),
                 age_max: age_max.duration(),
                 tls: local.pool().tls().map_or(0, |tls| tls.id()),
+                http2: local.pool().speak() != Speak::Http1,
             },
             servers: servers
                 .map(|position| former(position).unwrap_or_else(new))
@@ -147,13 +157,38 @@ impl Upstream {
         self.servers.iter().for_each(|server| server.close(closed));
     }
 
-    /// A connection to a server that is believed to be open.
+    /// A connection to a server that is believed to be open, or a stream of one.
     pub(crate) fn take_idle(
         &self,
         server: ServerIndex,
         terms: &Terms<'_>,
     ) -> Option<ServerConnection> {
-        self.servers.get(server.position())?.idle.take(terms)
+        let local = self.servers.get(server.position())?;
+        match terms.speak {
+            Speak::Http1 => local.idle.take(terms).map(Into::into),
+            Speak::Either => local
+                .shared
+                .take(terms)
+                .or_else(|| local.idle.take(terms).map(Into::into)),
+            Speak::Http2 => local.shared.take(terms),
+        }
+    }
+
+    /// Opens a connection to a server.
+    pub(crate) async fn open(
+        &self,
+        worker: &Rc<Worker>,
+        server: ServerIndex,
+        terms: &Terms<'_>,
+    ) -> Result<Opened, ProxyError> {
+        let pool = self.local.pool();
+        let timeout = pool.connect_timeout();
+        let at = (pool.server(server).name(), pool.server(server).address());
+        match self.servers.get(server.position()) {
+            Some(local) => local.shared.open(worker, at, timeout, terms).await,
+            // A lease is for a server that is there.
+            None => Err(ProxyError::Unavailable),
+        }
     }
 
     /// Keeps a connection whose last exchange is complete, unless it is too old, there are enough, or
@@ -161,6 +196,7 @@ impl Upstream {
     pub(crate) fn put_idle(&self, server: ServerIndex, connection: ServerConnection, now: Instant) {
         if let Some(local) = self.servers.get(server.position())
             && local.open.get()
+            && let Some(connection) = connection.into_alone()
         {
             local.idle.put(&self.keeping, connection, now);
         }
@@ -170,6 +206,7 @@ impl Upstream {
     pub(crate) fn sweep(&self, now: Instant) {
         for local in &self.servers {
             local.idle.sweep(&self.keeping, now);
+            local.shared.sweep(&self.keeping, now);
         }
     }
 
@@ -249,8 +286,9 @@ impl LocalServer {
         self.open.get()
     }
 
-    /// Has all idle connections closed elsewhere.
+    /// Has all idle connections closed elsewhere; those that are shared when nobody needs them any more.
     pub(crate) fn close_idle(&self, disposal: &Disposal) {
+        self.shared.leave();
         let idle = self.idle.take_all();
         if !idle.is_empty() {
             disposal.dispose(idle);
@@ -260,12 +298,13 @@ impl LocalServer {
 
 impl<'a> Terms<'a> {
     /// How servers of a pool are spoken with for a client that asked for this host.
-    pub(crate) fn of(pool: &'a Pool, host: impl FnOnce() -> Option<&'a str>) -> Self {
+    pub(crate) fn of(pool: &'a Pool, speak: Speak, host: impl FnOnce() -> Option<&'a str>) -> Self {
         let tls = pool.tls();
         let follows = tls.is_some_and(|tls| tls.follows_client());
         Self {
             tls,
             host: if follows { host() } else { None },
+            speak,
         }
     }
 
@@ -274,7 +313,78 @@ impl<'a> Terms<'a> {
     }
 }
 
+impl<S> ServerConnection<S> {
+    fn map<T>(self, change: impl FnOnce(S) -> T) -> ServerConnection<T> {
+        let Self {
+            stream,
+            buffer,
+            opened,
+            reused,
+            tls,
+            host,
+        } = self;
+        ServerConnection {
+            stream: change(stream),
+            buffer,
+            opened,
+            reused,
+            tls,
+            host,
+        }
+    }
+
+    /// Whether it was opened on the same terms.
+    pub(crate) fn fits(&self, terms: &Terms<'_>) -> bool {
+        self.tls == terms.tls_id() && self.host.as_deref() == terms.host
+    }
+}
+
 impl ServerConnection {
+    /// Whether it is one stream of a connection that others use as well.
+    pub(crate) const fn is_stream(&self) -> bool {
+        matches!(self.stream, ServerStream::Http2(_))
+    }
+
+    /// The server has left a request without an answer: if the connection is shared, no further
+    /// ones begin on it.
+    pub(crate) fn distrust(&self) {
+        match &self.stream {
+            ServerStream::Http2(channel) => channel.leave(),
+            ServerStream::Socket(_) => {}
+        }
+    }
+
+    /// The connection, unless others use it as well.
+    pub(crate) fn into_alone(self) -> Option<ServerConnection<ServerSocket>> {
+        let Self {
+            stream,
+            buffer,
+            opened,
+            reused,
+            tls,
+            host,
+        } = self;
+        match stream {
+            ServerStream::Socket(stream) => Some(ServerConnection {
+                stream,
+                buffer,
+                opened,
+                reused,
+                tls,
+                host,
+            }),
+            ServerStream::Http2(_) => None,
+        }
+    }
+}
+
+impl From<ServerConnection<ServerSocket>> for ServerConnection {
+    fn from(connection: ServerConnection<ServerSocket>) -> Self {
+        connection.map(ServerStream::Socket)
+    }
+}
+
+impl ServerConnection<ServerSocket> {
     /// Opens a connection.
     pub(crate) async fn open(
         (name, address): (&Name, SocketAddr),
@@ -290,11 +400,15 @@ impl ServerConnection {
         // Without this a request in two pieces waits for an acknowledgement. A failure only costs
         // latency.
         drop(stream.set_nodelay(true));
+        if terms.speak != Speak::Http1 {
+            notice_loss(&stream);
+        }
         let stream = match terms.tls {
-            None => ServerStream::Plain(stream),
+            None => ServerSocket::Plain(stream),
             Some(tls) => tls
-                .connect(stream, (name, address), terms.host, until)
+                .connect(stream, (name, address), (terms.host, terms.speak), until)
                 .await
+                .map(ServerSocket::Tls)
                 .map_err(|error| {
                     if matches!(error, HandshakeError::Timeout) {
                         ProxyError::ConnectTimeout
@@ -313,19 +427,14 @@ impl ServerConnection {
         })
     }
 
-    /// Whether it was opened on the same terms.
-    pub(crate) fn fits(&self, terms: &Terms<'_>) -> bool {
-        self.tls == terms.tls_id() && self.host.as_deref() == terms.host
-    }
-
     /// Whether the server has closed the connection, or sent bytes that nobody asked for.
     pub(crate) fn is_stale(&mut self) -> bool {
         // Readiness is known from the event loop, so a healthy connection costs no system call here.
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let stream = match &mut self.stream {
-            ServerStream::Plain(stream) => stream,
+            ServerSocket::Plain(stream) => stream,
             // What TLS itself has to say is read on the way, such as tickets for later.
-            ServerStream::Tls(stream) => return stream.poll_readable(&mut cx).is_ready(),
+            ServerSocket::Tls(stream) => return stream.poll_readable(&mut cx).is_ready(),
         };
         if stream.poll_read_ready(&mut cx).is_pending() {
             return false;
@@ -334,4 +443,19 @@ impl ServerConnection {
         let outcome = stream.try_read(&mut byte);
         !matches!(outcome, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
+}
+
+/// Lets TCP find out when the other machine is gone, as many requests depend on one connection. A PING
+/// would say more, but servers of gRPC take those that come more often than every five minutes amiss.
+fn notice_loss(stream: &TcpStream) {
+    const SILENCE: Duration = Duration::from_secs(10);
+    const BETWEEN: Duration = Duration::from_secs(5);
+    let socket = socket2::SockRef::from(stream);
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(SILENCE)
+        .with_interval(BETWEEN)
+        .with_retries(2);
+    // A failure only costs time when a machine is lost.
+    drop(socket.set_tcp_keepalive(&keepalive));
+    drop(socket.set_tcp_user_timeout(Some(SILENCE + 2 * BETWEEN)));
 }

@@ -36,11 +36,14 @@ pub struct HealthCheck {
 pub enum Probe {
     /// An HTTP request; its status, and if wished its body, decide.
     Http(HttpProbe),
+    /// A gRPC request of the health protocol (`grpc.health.v1`); the service has to be `SERVING`.
+    Grpc(GrpcProbe),
     /// A TCP connection; if wished, the first bytes that the server sends decide.
     Tcp(TcpProbe),
 }
 
-/// A probe over HTTP/1.1, on a connection of its own.
+/// A probe over HTTP, on a connection of its own: HTTP/2 when the pool speaks it `always`, HTTP/1.1
+/// otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpProbe {
@@ -61,6 +64,19 @@ pub struct HttpProbe {
     /// A regular expression that the first 64 KiB of the body must match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Pattern>,
+}
+
+/// A probe by the health protocol of gRPC, over HTTP/2 on a connection of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrpcProbe {
+    /// The service that is asked about; the server as a whole when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub service: Option<String>,
+    /// The host that is asked for; the server's address when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HeaderText>,
 }
 
 /// A probe that opens a TCP connection.

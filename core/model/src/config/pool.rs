@@ -32,6 +32,9 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-effect" = "drain"))]
     pub tls: Option<ServerTls>,
+    /// Whether HTTP/2 is spoken with servers. What only HTTP/1.1 can do, Windows authentication and
+    /// upgrades to other protocols, is asked of them with HTTP/1.1 in any case.
+    pub http2: Http2WithServers,
     /// When live traffic takes a server out for a while.
     pub ejection: Ejection,
     /// How long the share of a server that came up or was enabled grows from nothing to its full
@@ -88,6 +91,21 @@ pub enum ServerState {
     /// It gets no traffic; what is in progress may finish.
     #[schemars(extend("x-effect" = "drain"))]
     Disabled,
+}
+
+/// Whether HTTP/2 is spoken with servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Http2WithServers {
+    /// HTTP/1.1 is spoken with all of them.
+    #[default]
+    Never,
+    /// With servers that agree to it when TLS begins (ALPN); the others get HTTP/1.1. Without `tls` all of
+    /// them get HTTP/1.1.
+    Offered,
+    /// With all of them: without `tls` they are taken to know (h2c, by prior knowledge), with `tls` a
+    /// server that does not agree gets nothing. gRPC needs this.
+    Always,
 }
 
 /// When live traffic takes a server out of the pool for a while. The last available server stays.
@@ -154,6 +172,7 @@ impl Default for Pool {
             persistence: None,
             health_check: None,
             tls: None,
+            http2: Http2WithServers::default(),
             ejection: Ejection::default(),
             slow_start: None,
             connect_timeout: Period::seconds(5),

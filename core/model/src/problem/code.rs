@@ -96,6 +96,7 @@ codes! {
     "W0217" UnusedAuthority: "An authority is trusted by nothing.",
     "W0218" RedirectsEverything: "A virtual service that sends everything to https has a pool or rules.",
     "W0219" InsecureServers: "Servers of a pool may show any certificate.",
+    "W0220" Http2InVain: "Servers of a pool are to be spoken with in HTTP/2, and never will be.",
 }
 
 impl Code {

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::found::{Found, pool_path};
 use super::rule::probe_fields;
 use crate::config::{
-    Balance, Config, HealthCheck, HttpProbe, Pool, PrivateConnections, Probe, ServerState, TcpProbe,
+    Balance, Config, HealthCheck, Http2WithServers, HttpProbe, Pool, PrivateConnections, Probe,
+    ServerState, TcpProbe,
 };
 use crate::problem::{Code, Path};
 use crate::value::Name;
@@ -21,7 +22,30 @@ pub(super) fn servers(config: &Config, found: &mut Found) {
         server_twice(name, pool, found);
         no_server_takes_clients(name, pool, found);
         weights_ignored(name, pool, found);
+        http2_in_vain(name, pool, found);
     }
+}
+
+fn http2_in_vain(name: &Name, pool: &Pool, found: &mut Found) {
+    let offered = pool.http2 == Http2WithServers::Offered && pool.tls.is_none();
+    let private = pool.reuse.private == PrivateConnections::Always;
+    let (message, help) = match pool.http2 {
+        Http2WithServers::Offered if offered => (
+            format!("the servers of `{name}` are offered HTTP/2, which only TLS can do"),
+            "use `http2 = \"always\"` if they speak it without TLS, or add `tls`",
+        ),
+        Http2WithServers::Offered | Http2WithServers::Always if private => (
+            format!("HTTP/2 is for shared connections, and those of `{name}` are private"),
+            "remove `http2`, or `reuse.private = \"always\"`",
+        ),
+        Http2WithServers::Never | Http2WithServers::Offered | Http2WithServers::Always => return,
+    };
+    found.report(
+        Code::Http2InVain,
+        pool_path(name).key("http2"),
+        message,
+        help,
+    );
 }
 
 fn server_twice(name: &Name, pool: &Pool, found: &mut Found) {
@@ -155,7 +179,7 @@ fn probe_answer(check: &HealthCheck, path: &Path, found: &mut Found) {
                 help,
             );
         }
-        Probe::Http(_) | Probe::Tcp(_) => {}
+        Probe::Http(_) | Probe::Grpc(_) | Probe::Tcp(_) => {}
     }
 }
 

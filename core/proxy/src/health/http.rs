@@ -7,8 +7,11 @@ use std::net::SocketAddr;
 use lb_model::config::HttpProbe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Aim, ProbeFailure};
-use crate::tls::ServerStream;
+use lb_model::value::HeaderText;
+
+use super::{Aim, ProbeFailure, http2};
+use crate::tls::Speak;
+use crate::upstream::ServerSocket;
 
 /// The longest head of a response.
 const HEAD_MAX: usize = 64 * 1024;
@@ -30,46 +33,61 @@ pub(super) async fn probe(probe: &HttpProbe, target: &Aim<'_>) -> Result<String,
         headers: _,
     } = probe;
     let host = probe.host.as_ref().map(|host| name_of(host.as_str()));
-    let stream = target.connect(host).await?;
+    let request = request(probe, target.address, target.tls.is_some());
+    if target.speak == Speak::Http2 {
+        let mut stream = target.connect(host, Speak::Http2).await?;
+        let answer = http2::ask(&mut stream, request.as_bytes(), &[]).await?;
+        return judge(probe, answer.status, body.as_ref().map(|_| answer.body));
+    }
     let mut answer = Answer {
-        stream,
+        stream: target.connect(host, Speak::Http1).await?,
         buffer: Vec::with_capacity(1024),
     };
-    let request = request(probe, target.address, target.tls.is_some());
     let sent = answer.stream.write_all(request.as_bytes()).await;
     sent.map_err(|source| ProbeFailure::Send { source })?;
     let head = answer.head().await?;
     let status = head.status;
-    if !expect.iter().any(|range| range.contains(status)) {
+    if !expect.iter().any(|range| range.contains(status)) || body.is_none() {
+        return judge(probe, status, None);
+    }
+    let framing = if method.as_str() == "HEAD" || matches!(status, 204 | 304) {
+        Framing::Length(0)
+    } else {
+        head.framing
+    };
+    let bytes = answer.body(framing).await?;
+    judge(probe, status, Some(bytes))
+}
+
+/// What an answer says about the server.
+fn judge(probe: &HttpProbe, status: u16, body: Option<Vec<u8>>) -> Result<String, ProbeFailure> {
+    if !probe.expect.iter().any(|range| range.contains(status)) {
         return Err(ProbeFailure::Status { status });
     }
-    if let Some(pattern) = body {
-        let framing = if method.as_str() == "HEAD" || matches!(status, 204 | 304) {
-            Framing::Length(0)
-        } else {
-            head.framing
-        };
-        if !pattern.is_match(&answer.body(framing).await?) {
-            return Err(ProbeFailure::Body {
-                expected: pattern.to_string(),
-            });
-        }
+    match (&probe.body, body) {
+        (Some(pattern), Some(bytes)) if !pattern.is_match(&bytes) => Err(ProbeFailure::Body {
+            expected: pattern.to_string(),
+        }),
+        (_, _) => Ok(format!("status {status}")),
     }
-    Ok(format!("status {status}"))
 }
 
 /// A host without its port.
-fn name_of(host: &str) -> &str {
+pub(super) fn name_of(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => name,
         Some(_) | None => host,
     }
 }
 
-/// The request as it is sent. Fields that the operator gave take the place of ours.
-fn request(probe: &HttpProbe, address: SocketAddr, is_secure: bool) -> String {
+/// The `Host` field of a probe.
+pub(super) fn host_field(
+    host: Option<&HeaderText>,
+    address: SocketAddr,
+    is_secure: bool,
+) -> String {
     let default_port = if is_secure { 443 } else { 80 };
-    let host = match &probe.host {
+    match host {
         Some(host) => host.to_string(),
         // Clients leave out the port of the scheme, and sites are bound to names without it.
         None if address.port() == default_port && address.is_ipv6() => {
@@ -77,7 +95,12 @@ fn request(probe: &HttpProbe, address: SocketAddr, is_secure: bool) -> String {
         }
         None if address.port() == default_port => address.ip().to_string(),
         None => address.to_string(),
-    };
+    }
+}
+
+/// The request as it is sent. Fields that the operator gave take the place of ours.
+fn request(probe: &HttpProbe, address: SocketAddr, is_secure: bool) -> String {
+    let host = host_field(probe.host.as_ref(), address, is_secure);
     let carries_body = matches!(probe.method.as_str(), "PATCH" | "POST" | "PUT");
     let ours = [
         ("Host", host.as_str()),
@@ -105,7 +128,7 @@ fn request(probe: &HttpProbe, address: SocketAddr, is_secure: bool) -> String {
 
 /// A response as it comes in.
 struct Answer {
-    stream: ServerStream,
+    stream: ServerSocket,
     /// What was received and not yet used.
     buffer: Vec<u8>,
 }

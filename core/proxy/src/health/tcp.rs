@@ -4,13 +4,14 @@ use lb_model::config::TcpProbe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Aim, ProbeFailure};
+use crate::tls::Speak;
 
 /// How much of an answer is looked at.
 const ANSWER_MAX: usize = 4096;
 
 pub(super) async fn probe(probe: &TcpProbe, target: &Aim<'_>) -> Result<String, ProbeFailure> {
     let TcpProbe { send, expect } = probe;
-    let mut stream = target.connect(None).await?;
+    let mut stream = target.connect(None, Speak::Http1).await?;
     if let Some(text) = send {
         let sent = stream.write_all(text.as_bytes()).await;
         sent.map_err(|source| ProbeFailure::Send { source })?;

@@ -38,6 +38,7 @@ async fn probe(model: &Probe, address: SocketAddr) -> Result<String, ProbeFailur
         name: &"iis1".parse().unwrap(),
         address,
         tls: None,
+        speak: Speak::Http1,
         until: Instant::now() + Duration::from_secs(20),
     };
     super::probe(model, &aim).await

@@ -10,6 +10,7 @@ const TRIED_MAX: usize = 11;
 pub(crate) struct Tried {
     servers: [Option<ServerIndex>; TRIED_MAX],
     idle_failed: bool,
+    not_in_http2: bool,
 }
 
 impl Tried {
@@ -28,6 +29,16 @@ impl Tried {
     /// Whether a further attempt may use an idle connection.
     pub(crate) const fn trusts_idle(&self) -> bool {
         !self.idle_failed
+    }
+
+    /// Remembers that a server wants the request over HTTP/1.1.
+    pub(crate) fn avoid_http2(&mut self) {
+        self.not_in_http2 = true;
+    }
+
+    /// Whether the request must not go over HTTP/2.
+    pub(crate) const fn avoids_http2(&self) -> bool {
+        self.not_in_http2
     }
 
     /// Whether this server was tried.

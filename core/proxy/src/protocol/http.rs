@@ -10,11 +10,12 @@ use tokio::time::Instant;
 
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
+use crate::http2::Channel;
 use crate::pool::ServerIndex;
-use crate::protocol::http2::{self, Channel};
+use crate::protocol::http2;
 use crate::snapshot::LiveService;
 use crate::stream::{Client, Stream};
-use crate::upstream::{LocalServer, ServerConnection};
+use crate::upstream::{LocalServer, ServerConnection, ServerSocket};
 use crate::worker::Worker;
 
 pub mod codec;
@@ -60,7 +61,7 @@ struct Private {
     server: Rc<LocalServer>,
     /// Where the server stood in its pool when it was last used.
     index: ServerIndex,
-    connection: ServerConnection,
+    connection: ServerConnection<ServerSocket>,
 }
 
 /// The most private connections of one client connection: one for each pool that it reaches.

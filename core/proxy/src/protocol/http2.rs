@@ -3,7 +3,6 @@
 //! bytes in the form of HTTP/1.1, so that everything about a request is decided in one place.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,27 +12,16 @@ use tokio::time::Instant;
 
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
+use crate::http2::calm::{self, Calm};
+use crate::http2::frame::{self, Code};
+use crate::http2::message::Outcome;
+use crate::http2::read::{Event, LEAVING, Reader};
+use crate::http2::session::{Form, Opening, Peer, STREAM_WINDOW, STREAMS_MAX, Session};
+use crate::http2::{Channel, PREFACE, Wire};
 use crate::protocol::http::{self, codec::BadMessage, linger};
 use crate::snapshot::LiveService;
 use crate::stream::{Client, Stream};
 use crate::worker::Worker;
-
-mod calm;
-mod channel;
-mod frame;
-pub(crate) mod heard;
-pub(crate) mod hpack;
-mod message;
-mod read;
-mod session;
-
-use calm::Calm;
-pub(crate) use channel::Channel;
-pub(crate) use frame::PREFACE;
-use frame::{Code, PAYLOAD_MAX, WINDOW_FIRST};
-use message::Outcome;
-use read::{Event, LEAVING, Reader};
-use session::{CONNECTION_WINDOW, Form, Opening, STREAM_WINDOW, STREAMS_MAX, Session};
 
 /// How long a client has to learn that we leave, before the streams that it begins are refused.
 const LEAVING_MAX: Duration = Duration::from_secs(1);
@@ -43,9 +31,7 @@ struct Connection<S> {
     worker: Rc<Worker>,
     live: Rc<LiveService>,
     client: Client<S>,
-    buffer: Buffer,
-    session: Rc<Session>,
-    reader: Reader,
+    wire: Wire,
     deadline: Deadline,
     waits_for: Wait,
     leaving: Leaving,
@@ -98,8 +84,11 @@ pub(crate) async fn serve<S: Stream>(
     let now = Instant::now();
     let (limits, timeout) = live.look(|service| (service.head, service.timeouts.header.duration()));
     let mut connection = Connection {
-        session: Rc::new(Session::new(client.stream.tls().cloned())),
-        reader: Reader::new(limits, Calm::new(now)),
+        wire: Wire {
+            session: Rc::new(Session::new(Peer::Client, client.stream.tls().cloned())),
+            reader: Reader::of_client(limits, Calm::new(now)),
+            buffer,
+        },
         deadline: Deadline::new(now, timeout),
         waits_for: Wait::Rest,
         leaving: Leaving::No,
@@ -107,7 +96,6 @@ pub(crate) async fn serve<S: Stream>(
         worker,
         live,
         client,
-        buffer,
     };
     connection.begin();
     let end = poll_fn(|cx| connection.poll(cx)).await;
@@ -125,25 +113,18 @@ impl<S: Stream> Connection<S> {
             // WebSockets (RFC 8441).
             (8, 1),
         ];
-        let mut payload = Vec::with_capacity(6 * settings.len());
-        for (id, value) in settings {
-            payload.extend(id.to_be_bytes());
-            payload.extend(value.to_be_bytes());
-        }
-        self.session.push(frame::SETTINGS, 0, 0, &payload);
-        let first = u32::try_from(WINDOW_FIRST).unwrap_or(0);
-        let more = (CONNECTION_WINDOW - first).to_be_bytes();
-        self.session.push(frame::WINDOW_UPDATE, 0, 0, &more);
+        self.wire.session.introduce(&settings);
         // A change of the configuration must reach the connection whatever it does.
         self.client.attendance.set_idle(true);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.session.attend(cx.waker());
+        self.wire.session.attend(cx.waker());
         let now = Instant::now();
-        let (completed, faults) = self.session.take_counts();
-        self.reader.calm.fill(now, completed);
+        let (completed, faults) = self.wire.session.take_counts();
+        self.wire.reader.calm.fill(now, completed);
         if let Err(code) = self
+            .wire
             .reader
             .calm
             .pay(faults.saturating_mul(calm::BROKEN_STREAM))
@@ -156,12 +137,12 @@ impl<S: Stream> Connection<S> {
             self.announce();
         }
         loop {
-            let flushed = match self.poll_flush(cx) {
+            let flushed = match self.wire.poll_flush(cx, &mut self.client.stream) {
                 Poll::Ready(Ok(())) => true,
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
                 Poll::Pending => false,
             };
-            if flushed && self.leaving == Leaving::Left && self.session.streams() == 0 {
+            if flushed && self.leaving == Leaving::Left && self.wire.session.streams() == 0 {
                 return Poll::Ready(End::Done);
             }
             match self.take_frames() {
@@ -169,7 +150,13 @@ impl<S: Stream> Connection<S> {
                 Ok(false) => {}
                 Err(code) => return Poll::Ready(End::Broken(code)),
             }
-            match self.poll_fill(cx) {
+            let Self {
+                worker,
+                client,
+                wire,
+                ..
+            } = self;
+            match wire.poll_fill(cx, &mut client.stream, &worker.buffers) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(End::Gone),
                 Poll::Pending => break,
@@ -178,24 +165,13 @@ impl<S: Stream> Connection<S> {
         self.poll_deadline(cx, now)
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let stream = &mut self.client.stream;
-        self.session
-            .poll_flush(|bytes| Pin::new(&mut *stream).poll_write(cx, bytes))
-    }
-
-    /// Deals with what is in the buffer; whether there was anything, and answers may wait to be sent.
+    /// Deals with what was read; whether there was anything, and answers may wait to be sent.
     fn take_frames(&mut self) -> Result<bool, Code> {
         let mut any = false;
-        while !self.buffer.is_empty() && !self.session.is_full() {
-            let (taken, event) = self.reader.take(self.buffer.bytes(), &self.session)?;
-            self.buffer.consume(taken);
+        while let Some(event) = self.wire.next()? {
+            any = true;
             match event {
-                Event::Handled => {}
-                Event::Incomplete(needed) => {
-                    self.buffer.make_room(needed);
-                    break;
-                }
+                Event::Handled | Event::Lives | Event::Incomplete(_) => {}
                 Event::Request {
                     stream,
                     ends,
@@ -203,38 +179,15 @@ impl<S: Stream> Connection<S> {
                 } => self.request(stream, ends, outcome),
                 Event::KnowsOfLeaving => self.leave(),
             }
-            any = true;
         }
-        Ok(any && self.session.pending() > 0)
-    }
-
-    /// Reads once; `false` at the end.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.session.is_full() {
-            return Poll::Pending;
-        }
-        if self.buffer.is_empty() {
-            self.worker.buffers.reclaim(&mut self.buffer);
-            match self.client.stream.poll_readable(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(false),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        self.worker.buffers.lend(&mut self.buffer);
-        if self.reader.is_in_body() {
-            self.worker.buffers.enlarge(&mut self.buffer);
-        }
-        self.buffer
-            .poll_fill(cx, &mut self.client.stream)
-            .map(|outcome| matches!(outcome, Ok(count) if count > 0))
+        Ok(any && self.wire.session.pending() > 0)
     }
 
     /// Serves a request that has come, in a task of its own.
     fn request(&mut self, stream: u32, ends: bool, outcome: Outcome) {
-        let busy = self.session.streams() >= STREAMS_MAX;
+        let busy = self.wire.session.streams() >= STREAMS_MAX;
         if busy || self.leaving == Leaving::Left {
-            return self.session.reset(stream, Code::RefusedStream);
+            return self.wire.session.reset(stream, Code::RefusedStream);
         }
         let (length, websocket, refusal) = match outcome {
             Outcome::Request { length, websocket } => (length, websocket, None),
@@ -250,12 +203,12 @@ impl<S: Stream> Connection<S> {
                 let peer = self.client.peer;
                 tracing::debug!(%service, %peer, reason, "a request of HTTP/2 is refused");
                 self.live.counters(self.worker.index).refused.add(1);
-                return self.session.reset(stream, Code::ProtocolError);
+                return self.wire.session.reset(stream, Code::ProtocolError);
             }
         };
         let chunked = length.is_none() && !ends && !websocket;
         let form = if chunked { Form::Chunked } else { Form::Plain };
-        self.session.open(
+        self.wire.session.open(
             stream,
             Opening {
                 form,
@@ -265,13 +218,13 @@ impl<S: Stream> Connection<S> {
             },
         );
         let client = Client {
-            stream: Channel::new(Rc::clone(&self.session), stream),
+            stream: Channel::new(Rc::clone(&self.wire.session), stream),
             peer: self.client.peer,
             local: self.client.local,
             attendance: Rc::clone(&self.client.attendance),
         };
         let (worker, live) = (Rc::clone(&self.worker), Rc::clone(&self.live));
-        let text = &self.reader.request.text;
+        let text = &self.wire.reader.request.text;
         let served = http::serve_stream(worker, live, client, text, refusal);
         tokio::task::spawn_local(served);
     }
@@ -281,28 +234,24 @@ impl<S: Stream> Connection<S> {
         const ALL: u32 = 0x7fff_ffff;
         self.leaving = Leaving::Announced;
         self.goodbye(ALL, Code::NoError);
-        self.session.push(frame::PING, 0, 0, &LEAVING);
+        self.wire.session.push(frame::PING, 0, 0, &LEAVING);
     }
 
     /// Begins nothing any more.
     fn leave(&mut self) {
         if self.leaving == Leaving::Announced {
             self.leaving = Leaving::Left;
-            self.goodbye(self.reader.last_stream, Code::NoError);
+            self.goodbye(self.wire.reader.last_stream, Code::NoError);
         }
     }
 
     fn goodbye(&self, last_stream: u32, code: Code) {
-        let mut payload = [0; 8];
-        let (last, reason) = payload.split_at_mut(4);
-        last.copy_from_slice(&last_stream.to_be_bytes());
-        reason.copy_from_slice(&(code as u32).to_be_bytes());
-        self.session.push(frame::GOAWAY, 0, 0, &payload);
+        self.wire.session.goodbye(last_stream, code);
     }
 
     /// Looks whether what the connection waits for takes too long.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<End> {
-        let pending = self.session.pending();
+        let pending = self.wire.session.pending();
         let waits_for = self.wait();
         let moved = waits_for == Wait::Room && pending < self.pending;
         if waits_for != self.waits_for || moved {
@@ -334,13 +283,13 @@ impl<S: Stream> Connection<S> {
     }
 
     fn wait(&self) -> Wait {
-        if self.session.pending() > 0 {
+        if self.wire.session.pending() > 0 {
             Wait::Room
-        } else if self.reader.is_midway() || !self.buffer.is_empty() {
+        } else if self.wire.reader.is_midway() || !self.wire.buffer.is_empty() {
             Wait::Rest
         } else if self.leaving == Leaving::Announced {
             Wait::Leaving
-        } else if self.session.streams() > 0 {
+        } else if self.wire.session.streams() > 0 {
             Wait::Exchanges
         } else {
             Wait::Request
@@ -353,26 +302,25 @@ impl<S: Stream> Connection<S> {
         match end {
             End::Gone => {}
             End::Done => {
-                linger::close(&mut self.client.stream, &mut self.buffer, &self.worker).await;
+                linger::close(&mut self.client.stream, &mut self.wire.buffer, &self.worker).await;
             }
             End::Broken(code) => {
-                self.session.end();
+                self.wire.session.end();
                 if code != Code::NoError {
                     let service = &self.live.state.name;
                     let peer = self.client.peer;
                     tracing::debug!(%service, %peer, ?code, "a client breaks the rules of HTTP/2");
                     self.live.counters(self.worker.index).refused.add(1);
                 }
-                self.goodbye(self.reader.last_stream, code);
-                let said = poll_fn(|cx| self.poll_flush(cx));
+                self.goodbye(self.wire.reader.last_stream, code);
+                let said = poll_fn(|cx| self.wire.poll_flush(cx, &mut self.client.stream));
                 if matches!(tokio::time::timeout(LEAVING_MAX, said).await, Ok(Ok(()))) {
-                    linger::close(&mut self.client.stream, &mut self.buffer, &self.worker).await;
+                    linger::close(&mut self.client.stream, &mut self.wire.buffer, &self.worker)
+                        .await;
                 }
             }
         }
-        self.session.end();
-        self.buffer.consume(self.buffer.len());
-        self.worker.buffers.reclaim(&mut self.buffer);
+        self.wire.end(&self.worker.buffers);
     }
 }
 
@@ -384,6 +332,3 @@ pub(crate) fn is_preface(bytes: &[u8]) -> Option<bool> {
     }
     (count == PREFACE.len()).then_some(true)
 }
-
-/// The most that a frame takes in a read buffer.
-const _: () = assert!(PAYLOAD_MAX + frame::HEAD <= 2 * crate::buffer::SMALL);

@@ -17,8 +17,8 @@ use crate::route::Destination;
 use crate::snapshot::{LiveService, LocalService, OnUnavailable, Tunnelling};
 use crate::stream::{Client, Stream};
 use crate::telemetry::access_log::{AccessRecord, ServerRecord, Times, TlsRecord};
-use crate::tls::ClientHello;
-use crate::upstream::{ServerConnection, Terms, Upstream};
+use crate::tls::{ClientHello, Speak};
+use crate::upstream::{ServerConnection, ServerSocket, Terms, Upstream};
 use crate::worker::Worker;
 
 /// What is known of a connection before a server is chosen.
@@ -165,7 +165,7 @@ struct Decided {
     rule: Option<Name>,
     /// How long the connection may carry nothing.
     idle: Duration,
-    reached: Result<(Chosen, ServerConnection), ProxyError>,
+    reached: Result<(Chosen, ServerConnection<ServerSocket>), ProxyError>,
 }
 
 /// The server of a connection.
@@ -210,7 +210,7 @@ async fn reach(
     destination: &Destination,
     of_client: (&ClientKey<'_>, Option<&str>),
     since: &mut Option<std::time::Instant>,
-) -> Result<(Chosen, ServerConnection), ProxyError> {
+) -> Result<(Chosen, ServerConnection<ServerSocket>), ProxyError> {
     let upstream = |destination: &Destination| match destination {
         Destination::Pool(position) => service.pools.get(*position),
         Destination::Redirect(_) | Destination::Respond(_) | Destination::Nowhere => None,
@@ -233,12 +233,12 @@ async fn connect(
     upstream: &Upstream,
     (key, host): (&ClientKey<'_>, Option<&str>),
     since: &mut Option<std::time::Instant>,
-) -> Result<(Chosen, ServerConnection), ProxyError> {
+) -> Result<(Chosen, ServerConnection<ServerSocket>), ProxyError> {
     let local = &upstream.local;
     if local.pool().is_barred() {
         return Err(ProxyError::NoTls);
     }
-    let terms = Terms::of(local.pool(), || host);
+    let terms = Terms::of(local.pool(), Speak::Http1, || host);
     let mut tried = Tried::default();
     let mut retries = 0;
     let mut failed = None;

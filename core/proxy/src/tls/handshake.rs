@@ -45,6 +45,9 @@ pub(crate) enum HandshakeError {
     /// The client asks for a host that there is no certificate for.
     #[error("no certificate is for the host that the client asks for")]
     UnknownHost,
+    /// The server does not agree to speak HTTP/2.
+    #[error("the server does not agree to speak HTTP/2 (ALPN h2)")]
+    NoHttp2,
     /// One side does not like what the other says.
     #[error("the TLS handshake failed")]
     Refused(#[source] Error),
@@ -57,6 +60,7 @@ impl HandshakeError {
             Self::Gone(_) => HandshakeFailure::ClientGone,
             Self::Timeout => HandshakeFailure::Timeout,
             Self::UnknownHost => HandshakeFailure::UnknownHost,
+            Self::NoHttp2 => HandshakeFailure::Protocol,
             Self::Refused(error) => reason(error),
         }
     }
@@ -67,7 +71,7 @@ impl HandshakeError {
             Self::Gone(error) => format!("{self}: {error}"),
             Self::Refused(Error::InvalidCertificate(error)) => certificate_cause(error),
             Self::Refused(error) => format!("{self}: {error}"),
-            Self::Timeout | Self::UnknownHost => self.to_string(),
+            Self::Timeout | Self::UnknownHost | Self::NoHttp2 => self.to_string(),
         }
     }
 
@@ -81,6 +85,9 @@ impl HandshakeError {
             Self::Refused(Error::AlertReceived(_)) => {
                 "the server refuses: see whether it wants a certificate (`tls.certificate` of the \
                  pool), another name (`tls.server_name`), or speaks old versions only"
+            }
+            Self::NoHttp2 => {
+                "switch HTTP/2 on at the server, or set `http2 = \"offered\"` in the pool"
             }
             Self::Refused(_) | Self::Gone(_) | Self::Timeout | Self::UnknownHost => {
                 "see what the server says: openssl s_client -connect ADDRESS -servername NAME"

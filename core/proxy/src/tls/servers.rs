@@ -1,11 +1,8 @@
 //! TLS with the servers of one pool, as its document describes it.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use lb_model::config::ServerTls;
@@ -15,7 +12,6 @@ use rustls::ClientConfig;
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant as Deadline;
 
@@ -24,7 +20,7 @@ use super::material::Material;
 use super::service::{provider, versions};
 use super::stream::TlsStream;
 use super::verify::verifier;
-use crate::stream::{Stream, TlsFacts};
+use crate::stream::Stream as _;
 
 /// Sessions that are remembered for each server.
 const SESSIONS_MAX: usize = 8;
@@ -33,12 +29,30 @@ const SERVERS_MAX: usize = 20_000;
 /// How often a refusal is told, at most.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// A connection to a server.
-#[derive(Debug)]
-pub(crate) enum ServerStream {
-    Plain(TcpStream),
-    /// On the heap: it is much larger, and plain ones wait by the thousand.
-    Tls(Box<TlsStream<UnbufferedClientConnection>>),
+/// A connection to a server that speaks TLS. On the heap: it is much larger than one that does not, and
+/// those wait by the thousand.
+pub(crate) type ServerTlsStream = Box<TlsStream<UnbufferedClientConnection>>;
+
+/// Which versions of HTTP a server is asked to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Speak {
+    /// HTTP/1.1, or something else that needs no agreement.
+    Http1,
+    /// HTTP/2 if the server agrees.
+    Either,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Speak {
+    /// What is offered (RFC 7301).
+    fn protocols(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Http1 => Vec::new(),
+            Self::Either => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Self::Http2 => vec![b"h2".to_vec()],
+        }
+    }
 }
 
 /// TLS with the servers of one pool.
@@ -51,7 +65,7 @@ pub(crate) struct ServersTls {
     /// The name that every server is asked for.
     name: Option<ServerName<'static>>,
     /// What each server remembers us by: a session is of no use to another one.
-    servers: Mutex<FxHashMap<SocketAddr, Arc<ClientConfig>>>,
+    servers: Mutex<FxHashMap<(SocketAddr, Speak), Arc<ClientConfig>>>,
     told: Mutex<Option<Instant>>,
 }
 
@@ -109,13 +123,19 @@ impl ServersTls {
         &self,
         socket: TcpStream,
         (server, address): (&Name, SocketAddr),
-        host: Option<&str>,
+        (host, speak): (Option<&str>, Speak),
         until: Deadline,
-    ) -> Result<ServerStream, HandshakeError> {
+    ) -> Result<ServerTlsStream, HandshakeError> {
         let name = self.name_for(host, address);
-        let shaking = handshake::connect(socket, self.config_of(address), name, until);
-        match Box::pin(shaking).await {
-            Ok(stream) => Ok(ServerStream::Tls(Box::new(stream))),
+        let shaking = handshake::connect(socket, self.config_of(address, speak), name, until);
+        let spoken = Box::pin(shaking).await.and_then(|stream| {
+            if speak == Speak::Http2 && !stream.tls().is_some_and(|tls| tls.http2) {
+                return Err(HandshakeError::NoHttp2);
+            }
+            Ok(stream)
+        });
+        match spoken {
+            Ok(stream) => Ok(Box::new(stream)),
             Err(error) => {
                 self.tell(server, address, &error);
                 Err(error)
@@ -135,17 +155,18 @@ impl ServersTls {
             .unwrap_or_else(|| ServerName::IpAddress(address.ip().into()))
     }
 
-    fn config_of(&self, address: SocketAddr) -> Arc<ClientConfig> {
+    fn config_of(&self, address: SocketAddr, speak: Speak) -> Arc<ClientConfig> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if servers.len() >= SERVERS_MAX {
             servers.clear();
         }
         let new = || {
             let mut config = self.config.clone();
+            config.alpn_protocols = speak.protocols();
             config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
             Arc::new(config)
         };
-        Arc::clone(servers.entry(address).or_insert_with(new))
+        Arc::clone(servers.entry((address, speak)).or_insert_with(new))
     }
 
     fn tell(&self, server: &Name, address: SocketAddr, error: &HandshakeError) {
@@ -159,65 +180,6 @@ impl ServersTls {
         let reason = error.cause();
         let help = error.help();
         tracing::warn!(%pool, %server, %address, reason, help, "no TLS with a server");
-    }
-}
-
-macro_rules! either {
-    ($stream:expr, $inner:ident => $what:expr) => {
-        match $stream {
-            ServerStream::Plain($inner) => $what,
-            ServerStream::Tls($inner) => $what,
-        }
-    };
-}
-
-impl AsyncRead for ServerStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, out))
-    }
-}
-
-impl AsyncWrite for ServerStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
-    }
-}
-
-impl Stream for ServerStream {
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_readable(cx))
-    }
-
-    fn has_unread(&self) -> bool {
-        either!(self, stream => stream.has_unread())
-    }
-
-    fn reset_when_dropped(&self) {
-        either!(self, stream => stream.reset_when_dropped());
-    }
-
-    fn is_midway(&self) -> bool {
-        either!(self, stream => stream.is_midway())
-    }
-
-    fn tls(&self) -> Option<&Arc<TlsFacts>> {
-        either!(self, stream => stream.tls())
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{ServerConnection, Terms};
+use super::{ServerConnection, ServerSocket, Terms};
 
 /// The idle connections to a server.
 #[derive(Debug, Default)]
@@ -25,17 +25,19 @@ pub(super) struct Keeping {
     pub(super) age_max: Duration,
     /// The TLS that connections are opened with; 0 for none.
     pub(super) tls: u64,
+    /// Whether HTTP/2 is spoken.
+    pub(super) http2: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Idle {
-    connection: ServerConnection,
+    connection: ServerConnection<ServerSocket>,
     since: Instant,
 }
 
 impl IdleConnections {
     /// A connection on these terms that is believed to be open. Stale ones are closed on the way.
-    pub(super) fn take(&self, terms: &Terms<'_>) -> Option<ServerConnection> {
+    pub(super) fn take(&self, terms: &Terms<'_>) -> Option<ServerConnection<ServerSocket>> {
         let mut list = self.list.borrow_mut();
         loop {
             let mut connection = if list.back()?.connection.fits(terms) {
@@ -52,7 +54,12 @@ impl IdleConnections {
     }
 
     /// Keeps a connection, unless it is too old or there are enough.
-    pub(super) fn put(&self, keeping: &Keeping, mut connection: ServerConnection, now: Instant) {
+    pub(super) fn put(
+        &self,
+        keeping: &Keeping,
+        mut connection: ServerConnection<ServerSocket>,
+        now: Instant,
+    ) {
         let mut list = self.list.borrow_mut();
         let old = now.saturating_duration_since(connection.opened) >= keeping.age_max;
         // Bytes after the end of a response belong to no request: the server is confused.

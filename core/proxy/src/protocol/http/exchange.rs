@@ -12,13 +12,15 @@ use super::send::{ResponseSlot, Upload};
 use super::write::{self, RequestContext};
 use super::{After, Connection, Scratch};
 use crate::error::ProxyError;
+use crate::http2::session;
 use crate::policy::forwarded::{self, Hop};
 use crate::policy::header::Edits;
 use crate::pool::{ClientKey, Outcome, Tried};
 use crate::route::{Asked, Decision, Destination};
 use crate::snapshot::{LocalService, OnUnavailable, Security};
 use crate::stream::Stream;
-use crate::upstream::{Terms, Upstream};
+use crate::tls::Speak;
+use crate::upstream::{ServerConnection, Terms, Upstream};
 
 use super::reach::Reached;
 
@@ -39,15 +41,19 @@ pub(super) struct Forward<'a> {
 }
 
 impl<'a> Forward<'a> {
-    /// How the servers of the pool are spoken with for this request.
-    pub(super) fn terms(&self) -> Terms<'a> {
+    /// How the servers of the pool are spoken with for this request. What binds something to a
+    /// connection cannot share one.
+    pub(super) fn terms(&self, tried: &Tried, private: bool) -> Terms<'a> {
+        let pool = self.upstream.local.pool();
+        let alone = private || self.ask.hop.head.upgrade || tried.avoids_http2();
+        let speak = if alone { Speak::Http1 } else { pool.speak() };
         let host = || {
             let host = self.ask.hop.head.host(self.ask.hop.bytes);
             std::str::from_utf8(host)
                 .ok()
                 .filter(|host| !host.is_empty())
         };
-        Terms::of(self.upstream.local.pool(), host)
+        Terms::of(pool, speak, host)
     }
 }
 
@@ -328,15 +334,14 @@ impl<S: Stream> Connection<S> {
             facts.body_received = facts.body_received.max(upload.transfer.body_bytes);
             let counters = reached.lease.server().counters().of(self.worker.index);
             counters.bytes_sent.add(upload.transfer.sent_bytes);
-            let stale = reached.connection.reused;
-            if stale {
-                tried.distrust_idle();
-            } else if error.is_of_server() {
+            let (stale, harmless) = judge(&error, &reached.connection, &mut tried);
+            if !stale && error.is_of_server() {
                 counters.failures.add(1);
                 reached.lease.report(Outcome::Failed);
                 tried.add(reached.lease.index());
             }
-            if !may_repeat(head.is_idempotent(bytes), stale, &upload, &error) {
+            let harmless = harmless || head.is_idempotent(bytes);
+            if !may_repeat(harmless, stale, &upload, &error) {
                 return Err(error);
             }
             let connection = &mut reached.connection;
@@ -373,7 +378,11 @@ impl<S: Stream> Connection<S> {
             tls: tls.map(|tls| &**tls).zip(security.headers()),
         };
         write::request(&context, &mut out);
-        Upload::new(out, forward.ask.hop.head.framing)
+        Upload::new(
+            out,
+            forward.ask.hop.head.framing,
+            reached.connection.is_stream(),
+        )
     }
 }
 
@@ -386,13 +395,52 @@ pub(super) fn forbid_windows_auth(asks: bool, forward: &Forward<'_>) -> Result<(
     Ok(())
 }
 
+/// What a server over HTTP/2 says when it has done nothing about a request (RFC 9113 section 8.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// Anything may be tried.
+    Stream,
+    /// It wants HTTP/1.1.
+    Http2,
+}
+
+impl Refused {
+    fn of(error: &ProxyError) -> Option<Self> {
+        let ProxyError::ServerGone(error) = error else {
+            return None;
+        };
+        let kind = error.kind();
+        if kind == session::NOT_IN_HTTP2 {
+            return Some(Self::Http2);
+        }
+        (kind == session::NOT_DONE).then_some(Self::Stream)
+    }
+}
+
+/// What the failure of an attempt says about the connection: whether it was one that the server was free
+/// to close, and whether the server says that it has done nothing.
+fn judge(error: &ProxyError, connection: &ServerConnection, tried: &mut Tried) -> (bool, bool) {
+    let refused = Refused::of(error);
+    if refused == Some(Refused::Http2) {
+        tried.avoid_http2();
+    }
+    if matches!(error, ProxyError::ServerSlow) {
+        connection.distrust();
+    }
+    let stale = connection.reused || refused.is_some() && tried.trusts_idle();
+    if stale {
+        tried.distrust_idle();
+    }
+    (stale, refused.is_some())
+}
+
 /// Whether a request may be sent once more after its server has failed. When anything of it was sent,
 /// a body that has begun is gone from our memory, and a request that is not idempotent may have had
-/// its effect.
-fn may_repeat(idempotent: bool, stale: bool, upload: &Upload, error: &ProxyError) -> bool {
+/// its effect, unless the server says that it was `harmless`.
+fn may_repeat(harmless: bool, stale: bool, upload: &Upload, error: &ProxyError) -> bool {
     // Bytes that a server sent after its last response are no answer to this request.
     let surplus = stale && matches!(error, ProxyError::ServerMessage(_));
     let body = upload.transfer.body_bytes;
     (surplus || matches!(error, ProxyError::ServerGone(_)))
-        && (upload.transfer.is_unsent() || body == 0 && idempotent)
+        && (upload.transfer.is_unsent() || body == 0 && harmless)
 }

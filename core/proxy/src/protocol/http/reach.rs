@@ -12,7 +12,7 @@ use super::{Connection, Private};
 use crate::error::ProxyError;
 use crate::pool::{Lease, Outcome, Refusal, ServerIndex, Tried, TryRefusal};
 use crate::stream::Stream;
-use crate::upstream::{ServerConnection, Upstream};
+use crate::upstream::{Opened, ServerConnection, Upstream};
 
 /// A server with a connection to it.
 pub(super) struct Reached<'a> {
@@ -38,7 +38,6 @@ impl<S: Stream> Connection<S> {
         if local.pool().is_barred() {
             return Err(ProxyError::NoTls);
         }
-        let terms = forward.terms();
         if again.is_none()
             && let Some(reached) = self.take_private(forward, tried, facts).await?
         {
@@ -50,6 +49,7 @@ impl<S: Stream> Connection<S> {
         let windows_auth = upstream.private == PrivateConnections::WindowsAuth;
         let was_private = again.as_ref().is_some_and(|(_, private)| *private);
         let private = always || was_private || windows_auth && forward.ask.hop.head.windows_auth;
+        let terms = forward.terms(tried, private);
         let mut last_error = None;
         loop {
             let lease = match again.take() {
@@ -73,12 +73,11 @@ impl<S: Stream> Connection<S> {
                 });
             }
             let counters = server.counters().of(self.worker.index);
-            let (started, timeout) = (Instant::now(), local.pool().connect_timeout());
-            let at = (server.name(), server.address());
-            match Box::pin(ServerConnection::open(at, timeout, &terms)).await {
-                Ok(connection) => {
+            let started = Instant::now();
+            match Box::pin(upstream.open(&self.worker, lease.index(), &terms)).await {
+                Ok(Opened { connection, is_new }) => {
                     facts.connect = Some(started.elapsed());
-                    counters.connections.add(1);
+                    counters.connections.add(u64::from(is_new));
                     lease.report(Outcome::Connected);
                     return Ok(Reached {
                         lease,
@@ -118,7 +117,10 @@ impl<S: Stream> Connection<S> {
         };
         let mut private = self.private.swap_remove(found);
         let connection = &mut private.connection;
-        if !tried.is_empty() || !connection.fits(&forward.terms()) || connection.is_stale() {
+        if !tried.is_empty()
+            || !connection.fits(&forward.terms(tried, true))
+            || connection.is_stale()
+        {
             return Ok(None);
         }
         let mut since = facts.queued_since.take();
@@ -126,7 +128,7 @@ impl<S: Stream> Connection<S> {
         match held {
             Ok(lease) => Ok(Some(Reached {
                 lease,
-                connection: private.connection,
+                connection: private.connection.into(),
                 private: true,
             })),
             Err(Refusal::Superseded) => {
@@ -144,9 +146,11 @@ impl<S: Stream> Connection<S> {
         &mut self,
         upstream: &Upstream,
         index: ServerIndex,
-        mut connection: ServerConnection,
+        connection: ServerConnection,
     ) {
-        let Some(server) = upstream.local_server(index) else {
+        let (Some(server), Some(mut connection)) =
+            (upstream.local_server(index), connection.into_alone())
+        else {
             return;
         };
         if self.private.len() < super::PRIVATE_MAX && server.is_open() {

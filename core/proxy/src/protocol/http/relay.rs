@@ -235,7 +235,7 @@ impl<S: Stream> Connection<S> {
         if connection.buffer.is_empty() {
             self.worker.buffers.reclaim(&mut connection.buffer);
         }
-        if !server_keeps || !connection.buffer.is_empty() {
+        if !server_keeps || !connection.buffer.is_empty() || connection.is_stream() {
             return;
         }
         if private || windows_auth && challenged {

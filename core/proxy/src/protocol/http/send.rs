@@ -38,8 +38,9 @@ pub(super) enum UploadState {
 }
 
 impl Upload {
-    pub(super) fn new(head_bytes: Vec<u8>, framing: Framing) -> Self {
-        let encoding = if framing == Framing::Chunked {
+    /// `to_stream`: the server is spoken with in HTTP/2, which has frames of its own.
+    pub(super) fn new(head_bytes: Vec<u8>, framing: Framing, to_stream: bool) -> Self {
+        let encoding = if framing == Framing::Chunked && !to_stream {
             Encoding::Chunked
         } else {
             Encoding::Plain

@@ -227,7 +227,11 @@ pub(super) fn response(context: &ResponseContext<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     write_number(u64::from(head.status), out);
     out.push(b' ');
-    out.extend_from_slice(head.reason(bytes));
+    match head.reason(bytes) {
+        // HTTP/2 has none, and there are clients that do not understand a status without it.
+        b"" => out.extend_from_slice(super::respond::reason(head.status).as_bytes()),
+        reason => out.extend_from_slice(reason),
+    }
     out.extend_from_slice(b"\r\n");
     let mut run = Run::new(bytes);
     for field in head.fields.iter() {

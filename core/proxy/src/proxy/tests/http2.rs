@@ -6,6 +6,7 @@ mod abuse;
 mod conformance;
 mod exchange;
 mod peer;
+mod servers;
 
 use peer::{Mirror, Peer, Saw, frame, headers, request};
 

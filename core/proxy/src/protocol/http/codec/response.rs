@@ -12,7 +12,8 @@ use super::{BadMessage, Version};
 
 /// The most bytes of a response head.
 pub(crate) const BYTES_MAX: usize = 256 * 1024;
-const FIELDS_MAX: usize = 256;
+/// The most fields of a response.
+pub(crate) const FIELDS_MAX: usize = 256;
 
 /// The head of a response. The bytes it was parsed from are kept by the caller.
 #[derive(Debug, Default)]

@@ -14,22 +14,22 @@ const EACH_SECOND: u32 = 500;
 const EACH_EXCHANGE: u32 = 5;
 
 /// What each thing costs.
-pub(super) const SETTINGS: u32 = 5;
-pub(super) const PING: u32 = 2;
+pub(crate) const SETTINGS: u32 = 5;
+pub(crate) const PING: u32 = 2;
 /// A request that is broken off, refused, or no HTTP.
-pub(super) const BROKEN_STREAM: u32 = 5;
+pub(crate) const BROKEN_STREAM: u32 = 5;
 /// A frame that says nothing.
-pub(super) const EMPTY: u32 = 2;
+pub(crate) const EMPTY: u32 = 2;
 
 /// The budget of one connection.
 #[derive(Debug)]
-pub(super) struct Calm {
+pub(crate) struct Calm {
     left: u32,
     filled: Instant,
 }
 
 impl Calm {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             left: BUDGET,
             filled: now,
@@ -40,13 +40,13 @@ impl Calm {
     ///
     /// # Errors
     /// There is not enough left: the connection ends.
-    pub(super) fn pay(&mut self, cost: u32) -> Result<(), Code> {
+    pub(crate) fn pay(&mut self, cost: u32) -> Result<(), Code> {
         self.left = self.left.checked_sub(cost).ok_or(Code::EnhanceYourCalm)?;
         Ok(())
     }
 
     /// Takes note of the time and of finished exchanges.
-    pub(super) fn fill(&mut self, now: Instant, completed: u32) {
+    pub(crate) fn fill(&mut self, now: Instant, completed: u32) {
         if self.left == BUDGET {
             self.filled = now;
             return;

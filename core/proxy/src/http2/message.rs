@@ -9,8 +9,8 @@ use super::hpack::{self, ENTRY_COST};
 
 /// A request on its way into the form of HTTP/1.1.
 #[derive(Debug, Default)]
-pub(super) struct RequestText {
-    pub(super) text: Vec<u8>,
+pub(crate) struct RequestText {
+    pub(crate) text: Vec<u8>,
     method: Vec<u8>,
     scheme: Vec<u8>,
     path: Vec<u8>,
@@ -31,7 +31,7 @@ pub(super) struct RequestText {
 
 /// What becomes of a header block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// A request, in the text. `length` is what its Content-Length says; `websocket` whether the stream
     /// becomes one of bytes when the server agrees.
     Request {
@@ -52,7 +52,7 @@ const PROTOCOL: u8 = 16;
 
 impl RequestText {
     /// Begins another request.
-    pub(super) fn begin(&mut self, size_max: usize, fields_max: usize) {
+    pub(crate) fn begin(&mut self, size_max: usize, fields_max: usize) {
         const KEEP: usize = 8 * 1024;
         for bytes in [
             &mut self.text,
@@ -78,7 +78,7 @@ impl RequestText {
     }
 
     /// Takes the next field.
-    pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
+    pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) {
         self.size += name.len() + value.len() + ENTRY_COST;
         self.fields += 1;
         if self.malformed.is_some() || self.size > self.size_max || self.fields > self.fields_max {
@@ -195,13 +195,11 @@ impl RequestText {
     }
 
     fn line(&mut self, name: &[u8], value: &[u8]) {
-        for part in [name, b": ", value, b"\r\n"] {
-            self.text.extend_from_slice(part);
-        }
+        write_text(name, value, &mut self.text);
     }
 
     /// Ends the head. `ends`: nothing comes behind it. A body without a length comes in chunks.
-    pub(super) fn end(&mut self, ends: bool) -> Outcome {
+    pub(crate) fn end(&mut self, ends: bool) -> Outcome {
         if self.size > self.size_max || self.fields > self.fields_max {
             return Outcome::TooLarge;
         }
@@ -248,7 +246,7 @@ fn websocket_key() -> Box<[u8]> {
 }
 
 /// Why this is no field that anybody may send in HTTP/2 (RFC 9113 sections 8.2.1 and 8.2.2).
-fn field_fault(name: &[u8], value: &[u8]) -> Option<&'static str> {
+pub(super) fn field_fault(name: &[u8], value: &[u8]) -> Option<&'static str> {
     if !is_token(name) || name.iter().any(u8::is_ascii_uppercase) {
         return Some("the name of a field is not a token of small letters");
     }
@@ -268,7 +266,7 @@ fn field_fault(name: &[u8], value: &[u8]) -> Option<&'static str> {
 }
 
 /// Whether a field is about a connection of HTTP/1.1, and has no place here.
-fn is_of_connection(kind: FieldKind) -> bool {
+pub(super) fn is_of_connection(kind: FieldKind) -> bool {
     matches!(
         kind,
         FieldKind::Connection
@@ -281,27 +279,25 @@ fn is_of_connection(kind: FieldKind) -> bool {
 
 /// Trailer fields on their way into the form of HTTP/1.1.
 #[derive(Debug, Default)]
-pub(super) struct TrailerText {
-    pub(super) text: Vec<u8>,
+pub(crate) struct TrailerText {
+    pub(crate) text: Vec<u8>,
     size: usize,
     fault: bool,
 }
 
 impl TrailerText {
     /// Takes the next field.
-    pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
+    pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) {
         self.size += name.len() + value.len() + ENTRY_COST;
         self.fault |= field_fault(name, value).is_some();
         if self.fault || self.size > TRAILER_MAX {
             return;
         }
-        for part in [name, b": ", value, b"\r\n"] {
-            self.text.extend_from_slice(part);
-        }
+        write_text(name, value, &mut self.text);
     }
 
     /// The lines of the trailer; nothing when they are no trailer of HTTP or too many.
-    pub(super) fn end(self) -> Option<Vec<u8>> {
+    pub(crate) fn end(self) -> Option<Vec<u8>> {
         (!self.fault && self.size <= TRAILER_MAX).then_some(self.text)
     }
 }
@@ -313,7 +309,7 @@ const TRAILER_MAX: usize = 8 * 1024;
 /// another protocol means that the stream carries its bytes.
 ///
 /// The status and how long the head was; nothing when it is not all there.
-pub(super) fn response_block(
+pub(crate) fn response_block(
     head: &[u8],
     websocket: bool,
     out: &mut Vec<u8>,
@@ -334,25 +330,34 @@ pub(super) fn response_block(
 }
 
 /// Trailer lines as a header block.
-pub(super) fn trailer_block(mut lines: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn trailer_block(mut lines: &[u8], out: &mut Vec<u8>) {
     while let Some(line) = next_line(&mut lines) {
         write_line(line, false, out);
     }
 }
 
-fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn write_text(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    for part in [name, b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+pub(super) fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let end = memchr::memchr(b'\n', rest)?;
     let line = rest.get(..end)?;
     *rest = rest.get(end + 1..)?;
     Some(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
+pub(super) fn name_and_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = line.split_at(memchr::memchr(b':', line)?);
+    Some((name, value.get(1..).unwrap_or_default().trim_ascii()))
+}
+
 fn write_line(line: &[u8], switches: bool, out: &mut Vec<u8>) {
-    let Some(colon) = memchr::memchr(b':', line) else {
+    let Some((name, value)) = name_and_value(line) else {
         return;
     };
-    let (name, value) = line.split_at(colon);
-    let value = value.get(1..).unwrap_or_default().trim_ascii();
     let kind = FieldKind::of(name);
     // What answers the key that the client has not sent is not for it.
     let answers_key = switches && name.eq_ignore_ascii_case(b"sec-websocket-accept");
@@ -362,6 +367,6 @@ fn write_line(line: &[u8], switches: bool, out: &mut Vec<u8>) {
 }
 
 /// Writes the beginning of a chunk (RFC 9112 section 7.1).
-pub(super) fn begin_chunk(length: usize, out: &mut Vec<u8>) {
+pub(crate) fn begin_chunk(length: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{length:x}\r\n").as_bytes());
 }

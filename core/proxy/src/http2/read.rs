@@ -5,23 +5,25 @@ use super::calm::{self, Calm};
 use super::frame::{self, Code, HEAD, Head, PAYLOAD_MAX, PREFACE};
 use super::hpack::Decoder;
 use super::message::{Outcome, RequestText, TrailerText};
-use super::session::{Session, State};
-use crate::protocol::http::codec::HeadLimits;
+use super::server::ResponseText;
+use super::session::{Peer, Session, State};
+use crate::protocol::http::codec::{HeadLimits, response};
 
 /// How many frames a header block may come in.
 const CONTINUATIONS_MAX: u32 = 32;
 /// What we say in the PING that asks whether the peer knows that we leave.
-pub(super) const LEAVING: [u8; 8] = *b"leaving?";
+pub(crate) const LEAVING: [u8; 8] = *b"leaving?";
 
-/// Understands the frames of one client.
-pub(super) struct Reader {
+/// Understands the frames of one peer.
+pub(crate) struct Reader {
+    with: Peer,
     decoder: Decoder,
     /// The latest request.
-    pub(super) request: RequestText,
+    pub(crate) request: RequestText,
     limits: HeadLimits,
-    pub(super) calm: Calm,
+    pub(crate) calm: Calm,
     /// The highest stream that the client has begun.
-    pub(super) last_stream: u32,
+    pub(crate) last_stream: u32,
     has_preface: bool,
     has_settings: bool,
     /// A header block that has not come to its end.
@@ -47,7 +49,7 @@ struct Data {
 
 /// What has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// Something that has been dealt with.
     Handled,
     /// Not all of something: so many bytes are needed.
@@ -60,17 +62,36 @@ pub(super) enum Event {
     },
     /// The peer knows that we leave.
     KnowsOfLeaving,
+    /// The peer has answered another PING.
+    Lives,
 }
 
 impl Reader {
-    pub(super) fn new(limits: HeadLimits, calm: Calm) -> Self {
+    /// Understands a client, from its first byte.
+    pub(crate) fn of_client(limits: HeadLimits, calm: Calm) -> Self {
+        Self::new(Peer::Client, limits, calm)
+    }
+
+    /// Understands a server, from its first byte.
+    pub(crate) fn of_server(calm: Calm) -> Self {
+        let limits = HeadLimits {
+            bytes_max: response::BYTES_MAX,
+            // Responses have none.
+            target_bytes_max: 0,
+            fields_max: response::FIELDS_MAX,
+        };
+        Self::new(Peer::Server, limits, calm)
+    }
+
+    fn new(with: Peer, limits: HeadLimits, calm: Calm) -> Self {
         Self {
+            with,
             decoder: Decoder::default(),
             request: RequestText::default(),
             limits,
             calm,
             last_stream: 0,
-            has_preface: false,
+            has_preface: with == Peer::Server,
             has_settings: false,
             block: None,
             data: None,
@@ -78,12 +99,12 @@ impl Reader {
     }
 
     /// Whether the client owes us the rest of something that it has begun, bodies excepted.
-    pub(super) fn is_midway(&self) -> bool {
+    pub(crate) fn is_midway(&self) -> bool {
         self.block.is_some() || !self.has_settings
     }
 
     /// Whether a body is on its way.
-    pub(super) fn is_in_body(&self) -> bool {
+    pub(crate) fn is_in_body(&self) -> bool {
         self.data.is_some()
     }
 
@@ -91,7 +112,7 @@ impl Reader {
     ///
     /// # Errors
     /// The connection has to end with this code.
-    pub(super) fn take(&mut self, bytes: &[u8], session: &Session) -> Result<(usize, Event), Code> {
+    pub(crate) fn take(&mut self, bytes: &[u8], session: &Session) -> Result<(usize, Event), Code> {
         if !self.has_preface {
             return self.preface(bytes);
         }
@@ -176,9 +197,15 @@ impl Reader {
         match session.state(head.stream) {
             State::Open | State::Reset => {}
             State::PeerEnded | State::Ended => return Err(Code::StreamClosed),
-            State::Unknown if head.stream > self.last_stream => return Err(Code::ProtocolError),
+            State::Unknown if !self.has_begun(head.stream, session) => {
+                return Err(Code::ProtocolError);
+            }
             // It was so long ago that it is forgotten.
             State::Unknown => session.reset(head.stream, Code::StreamClosed),
+        }
+        if session.awaits_head(head.stream) {
+            // A response begins with its head (RFC 9113 section 8.1).
+            session.reset(head.stream, Code::ProtocolError);
         }
         if left == padding && !ends {
             self.calm.pay(calm::EMPTY)?;
@@ -220,7 +247,7 @@ impl Reader {
         if head.stream == 0 {
             return Err(Code::ProtocolError);
         }
-        let fragment = fragment(head, payload)?;
+        let fragment = head.fragment(payload)?;
         let ends = head.has(frame::END_STREAM);
         if head.has(frame::END_HEADERS) {
             return self.end_block(head.stream, ends, fragment, session);
@@ -266,9 +293,20 @@ impl Reader {
         session: &Session,
     ) -> Result<Event, Code> {
         match session.state(stream) {
+            State::Open if session.awaits_head(stream) => {
+                return self.response(stream, ends, block, session);
+            }
             State::Open => return self.trailer(stream, ends, block, session),
             State::PeerEnded | State::Ended => return Err(Code::StreamClosed),
             State::Reset => {
+                self.decode(block, |_, _| {})?;
+                return Ok(Event::Handled);
+            }
+            State::Unknown if self.with == Peer::Server => {
+                if !self.has_begun(stream, session) {
+                    return Err(Code::ProtocolError);
+                }
+                // It was so long ago that it is forgotten.
                 self.decode(block, |_, _| {})?;
                 return Ok(Event::Handled);
             }
@@ -295,6 +333,33 @@ impl Reader {
         })
     }
 
+    fn response(
+        &mut self,
+        stream: u32,
+        ends: bool,
+        block: &[u8],
+        session: &Session,
+    ) -> Result<Event, Code> {
+        let mut text = ResponseText::default();
+        self.decode(block, |name, value| text.field(name, value))?;
+        match text.end() {
+            Ok(block) => session.receive_head(stream, &block, ends),
+            Err(reason) => {
+                tracing::debug!(reason, "a response over HTTP/2 is refused");
+                session.reset(stream, Code::ProtocolError);
+            }
+        }
+        Ok(Event::Handled)
+    }
+
+    /// Whether a stream has been begun by whoever begins streams.
+    fn has_begun(&self, stream: u32, session: &Session) -> bool {
+        match self.with {
+            Peer::Client => stream <= self.last_stream,
+            Peer::Server => stream <= session.last_begun() && !stream.is_multiple_of(2),
+        }
+    }
+
     fn trailer(
         &mut self,
         stream: u32,
@@ -319,7 +384,7 @@ impl Reader {
 
     /// Frames that carry no message.
     fn control(&mut self, head: Head, payload: &[u8], session: &Session) -> Result<Event, Code> {
-        let known_stream = head.stream <= self.last_stream;
+        let known_stream = head.stream == 0 || self.has_begun(head.stream, session);
         match head.kind {
             frame::SETTINGS => return self.settings(head, payload, session),
             frame::PING => {
@@ -331,7 +396,7 @@ impl Reader {
                     return Ok(if data == LEAVING {
                         Event::KnowsOfLeaving
                     } else {
-                        Event::Handled
+                        Event::Lives
                     });
                 }
                 self.calm.pay(calm::PING)?;
@@ -355,7 +420,9 @@ impl Reader {
                 if head.stream == 0 || !known_stream {
                     return Err(Code::ProtocolError);
                 }
-                if session.peer_reset(head.stream) {
+                let code = frame::number(payload);
+                let at_work = session.peer_reset(head.stream, code);
+                if at_work && self.with == Peer::Client {
                     self.calm.pay(calm::BROKEN_STREAM)?;
                 }
             }
@@ -372,8 +439,11 @@ impl Reader {
                 if payload.len() < 8 {
                     return Err(Code::FrameSizeError);
                 }
+                if self.with == Peer::Server {
+                    session.server_leaves(frame::number(payload) & 0x7fff_ffff);
+                }
             }
-            // Clients have nothing to push.
+            // Clients have nothing to push, and servers were told not to.
             frame::PUSH_PROMISE => return Err(Code::ProtocolError),
             // Unknown kinds are for others (RFC 9113 section 4.1).
             _ => {}
@@ -400,19 +470,4 @@ impl Reader {
         session.push(frame::SETTINGS, frame::ACK, 0, &[]);
         Ok(Event::Handled)
     }
-}
-
-/// The part of a header block in a HEADERS frame, without padding and priority.
-fn fragment(head: Head, payload: &[u8]) -> Result<&[u8], Code> {
-    let mut rest = payload;
-    let mut padding = 0;
-    if head.has(frame::PADDED) {
-        let (length, behind) = rest.split_first().ok_or(Code::FrameSizeError)?;
-        (padding, rest) = (usize::from(*length), behind);
-    }
-    if head.has(frame::HAS_PRIORITY) {
-        rest = rest.get(5..).ok_or(Code::FrameSizeError)?;
-    }
-    let length = rest.len().checked_sub(padding).ok_or(Code::ProtocolError)?;
-    Ok(rest.get(..length).unwrap_or_default())
 }

@@ -224,6 +224,16 @@ pub(crate) fn write_status(status: u16, out: &mut Vec<u8>) {
     out.push(0x80 | known);
 }
 
+/// Writes a pseudo-field of a request.
+pub(crate) fn write_pseudo(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    // They are the first of the table, behind `:authority`.
+    let mut known = (2_u8..8).zip(STATIC.iter().skip(1));
+    match known.find(|(_, field)| **field == (name, value)) {
+        Some((index, _)) => out.push(0x80 | index),
+        None => write_field(name, value, false, out),
+    }
+}
+
 /// Writes a field, its name in small letters. No table keeps it on the way if it is `secret`.
 pub(crate) fn write_field(name: &[u8], value: &[u8], secret: bool, out: &mut Vec<u8>) {
     let kind = if secret { 0x10 } else { 0 };
