@@ -2,12 +2,14 @@
 
 import dataclasses
 
-from proxies import LARGE_BYTES
+from proxies import HUGE_BYTES, LARGE_BYTES
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One row. The bars are shares of what another proxy takes, or bytes for a connection."""
+    """One row. The bars are shares of what another proxy takes, or bytes for a connection. `client` is
+    who asks: `wrk`, `h2load` (HTTP/2), or `handshakes` (a connection each, its session `resumed` or
+    not). What is `bulky` counts by the GiB and not by the request."""
 
     name: str
     title: str
@@ -20,6 +22,11 @@ class Case:
     connections: int = 64
     close: bool = False
     response_bytes: int = 75
+    client: str = "wrk"
+    secure: bool = False
+    streams: int = 1
+    resumed: bool = False
+    bulky: bool = False
 
 
 ALL = [
@@ -28,4 +35,14 @@ ALL = [
     Case("large", "100 KiB response, keep-alive", path="/large", response_bytes=LARGE_BYTES),
     Case("close", "small GET, new connection each", close=True),
     Case("idle", "idle connection, memory", haproxy_max=None, bytes_max=4096),
+    Case("handshake", "TLS 1.3, full handshake (ECDSA P-256)", haproxy_max=0.60, secure=True,
+         client="handshakes", response_bytes=0),
+    Case("resumed", "TLS 1.3, resumed handshake and a small GET", secure=True,
+         client="handshakes", resumed=True),
+    Case("https", "HTTPS, 64 MiB responses: CPU seconds for each GiB", path="/huge", secure=True,
+         connections=4, response_bytes=HUGE_BYTES, bulky=True),
+    Case("http2", "HTTP/2 over TLS, small GET, 16 connections, 32 streams", haproxy_max=0.95,
+         secure=True, client="h2load", connections=16, streams=32, response_bytes=0),
+    Case("tls-idle", "idle TLS connection, memory", haproxy_max=None, bytes_max=16 * 1024,
+         secure=True),
 ]

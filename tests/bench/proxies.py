@@ -13,6 +13,7 @@ import subprocess
 from process import Process, free_port
 
 LARGE_BYTES = 100 * 1024
+HUGE_BYTES = 64 * 1024 * 1024
 SMALL_BODY = "x" * 74 + "\\n"
 
 
@@ -45,6 +46,7 @@ class WebServer:
     def __init__(self, core, folder):
         self.ports = [free_port(), free_port()]
         (folder / "large").write_bytes(b"x" * LARGE_BYTES)
+        (folder / "huge").write_bytes(b"x" * HUGE_BYTES)
         listen = "\n".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in self.ports)
         path = folder / "web.conf"
         path.write_text(
@@ -58,6 +60,7 @@ server {{
 {listen}
 root {folder};
 location /large {{ }}
+location /huge {{ }}
 location / {{ return 200 "{SMALL_BODY}"; }}
 }}""",
             )
@@ -65,6 +68,18 @@ location / {{ return 200 "{SMALL_BODY}"; }}
         self.process = Process("web", ["nginx", "-p", folder, "-c", path], core, folder)
         for port in self.ports:
             self.process.accepts(port)
+
+
+def certificate(folder):
+    """A certificate with an ECDSA P-256 key: its files."""
+    files = folder / "own.pem", folder / "own-key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        + ["-days", "30", "-subj", "/CN=bench.example", "-out", files[0], "-keyout", files[1]],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
+    return files
 
 
 class Proxy:
@@ -76,12 +91,15 @@ class Proxy:
         self.folder = folder
         self.connections_max = connections_max
         self.port = None
+        self.secure_port = None
         self.process = None
 
     def start(self):
-        self.port = free_port()
+        self.port, self.secure_port = free_port(), free_port()
+        self.certificate, self.key = certificate(self.folder)
         self.process = Process(self.name, self.command(), self.core, self.folder)
         self.process.accepts(self.port)
+        self.process.accepts(self.secure_port)
 
     def stop(self):
         if self.process:
@@ -106,6 +124,8 @@ class HaProxy(Proxy):
 
     def command(self):
         first, second = self.servers
+        pair = self.folder / "pair.pem"
+        pair.write_bytes(self.certificate.read_bytes() + self.key.read_bytes())
         text = f"""global
     nbthread 1
     maxconn {self.connections_max}
@@ -120,6 +140,7 @@ defaults
     http-reuse always
 frontend clients
     bind 127.0.0.1:{self.port} backlog 4096
+    bind 127.0.0.1:{self.secure_port} backlog 4096 ssl crt {pair} alpn h2,http/1.1
     default_backend servers
 backend servers
     balance roundrobin
@@ -152,6 +173,10 @@ keepalive_requests 1000000000;
 }}
 server {{
 listen 127.0.0.1:{self.port} backlog=4096;
+listen 127.0.0.1:{self.secure_port} ssl http2 backlog=4096;
+ssl_certificate {self.certificate};
+ssl_certificate_key {self.key};
+ssl_protocols TLSv1.2 TLSv1.3;
 location / {{
 proxy_pass http://servers;
 proxy_http_version 1.1;
@@ -183,18 +208,30 @@ class Lbctl(Proxy):
 
     def command(self):
         first, second = self.servers
-        text = f"""[virtual_services.bench]
-address = "127.0.0.1:{self.port}"
+        services = "".join(
+            f"""[virtual_services.{name}]
+address = "127.0.0.1:{port}"
 pool = "web"
+{tls}
 
-[virtual_services.bench.timeouts]
+[virtual_services.{name}.timeouts]
 idle = "600s"
 
-[virtual_services.bench.forwarded]
+[virtual_services.{name}.forwarded]
 x_forwarded_for = "append"
 x_forwarded_proto = "off"
 x_forwarded_host = "off"
 x_forwarded_port = "off"
+
+"""
+            for name, port, tls in [
+                ("open", self.port, ""),
+                ("secure", self.secure_port, 'tls = { certificates = ["own"] }'),
+            ]
+        )
+        text = f"""{services}
+[certificates.own]
+source = {{ files = {{ certificate = "{self.certificate}", key = "{self.key}" }} }}
 
 [pools.web]
 balance = "round_robin"

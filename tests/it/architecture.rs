@@ -49,6 +49,7 @@ const LIFE_OF_A_CONNECTION: &[&str] = &[
     "memory",
     "tls",
     "telemetry",
+    "challenge",
     "stream",
     "limit",
     "disposal",

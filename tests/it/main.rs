@@ -6,6 +6,8 @@
 use lb_model::schema;
 
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod architecture;

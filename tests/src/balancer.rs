@@ -55,31 +55,21 @@ impl Balancer {
             telemetry
         };
         std::fs::write(&config, format!("{document}{telemetry}")).expect("write the document");
-        let mut process = Process::start(
-            lbctl_at(program)
-                .arg("run")
-                .arg("--config")
-                .arg(&config)
-                .arg("--state-dir")
-                .arg(folder.path().join("state"))
-                .args(["--output", "json"])
-                .args(args),
-        );
-        let Some(line) = process.line().await else {
-            panic!(
-                "the balancer did not start\n{}\n{document}",
-                process.stderr()
-            );
-        };
-        let ready = serde_json::from_str(&line)
-            .unwrap_or_else(|e| panic!("{e} in the ready line {line:?}\n{}", process.stderr()));
-        let stdout = process.collect_lines();
+        let (process, ready, stdout) = run_in(program, folder.path(), &config, args).await;
         Self {
             process,
             ready,
             folder,
             stdout,
         }
+    }
+
+    /// Kills it, and starts another one with the same document and state.
+    pub async fn restart(&mut self) {
+        self.kill().await;
+        let (folder, config) = (self.folder.path(), self.folder.path().join("lb.toml"));
+        let (process, ready, stdout) = run_in(&lbctl_path(), folder, &config, &[]).await;
+        (self.process, self.ready, self.stdout) = (process, ready, stdout);
     }
 
     /// Where clients reach a virtual service.
@@ -201,6 +191,36 @@ impl Balancer {
     pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
         self.process.ended(limit).await
     }
+}
+
+/// Runs a balancer in a folder until it serves.
+async fn run_in(
+    program: &Path,
+    folder: &Path,
+    config: &Path,
+    args: &[&str],
+) -> (Process, Ready, Arc<Mutex<Vec<String>>>) {
+    let mut process = Process::start(
+        lbctl_at(program)
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .arg("--state-dir")
+            .arg(folder.join("state"))
+            .args(["--output", "json"])
+            .args(args),
+    );
+    let Some(line) = process.line().await else {
+        let document = std::fs::read_to_string(config).unwrap_or_default();
+        panic!(
+            "the balancer did not start\n{}\n{document}",
+            process.stderr()
+        );
+    };
+    let ready = serde_json::from_str(&line)
+        .unwrap_or_else(|e| panic!("{e} in the ready line {line:?}\n{}", process.stderr()));
+    let stdout = process.collect_lines();
+    (process, ready, stdout)
 }
 
 impl Drop for Balancer {

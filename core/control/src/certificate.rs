@@ -25,6 +25,7 @@ pub use pem::{Material, Part, Parts};
 pub use pfx::read_pfx;
 pub use unusable::Unusable;
 pub use vault::Vault;
+pub(crate) use vault::is_due;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! and changes nothing. It serves no traffic, and stopping it stops none.
 
 mod access;
+mod acme;
 pub mod api;
 mod audit;
 mod background;
@@ -23,6 +24,7 @@ mod record;
 mod store;
 
 pub use access::{Access, AccessError, NotGood, Secret, Token, TokenRequest};
+pub use acme::{Challenges, Renewer};
 pub use audit::{Audit, AuditEntry, AuditError, Verified};
 pub use caller::{Caller, ScopeError};
 pub use clock::{Clock, now};

@@ -6,13 +6,19 @@ use std::time::{Duration, Instant};
 
 use lb_control::certificate::{Authority, Keeper, Loaded};
 use lb_model::config::Config;
-use lb_proxy::{AuthorityMaterial, Material};
+use lb_proxy::{AuthorityMaterial, Challenges, Material};
+use rustls::sign::CertifiedKey;
 
 /// How often the log tells of what is wrong.
 const REMIND_EVERY: Duration = Duration::from_hours(24);
 
 /// What the data plane needs of what was loaded.
-pub(crate) fn material(keeper: &Keeper, loaded: &Loaded, document: &Config) -> Material {
+pub(crate) fn material(
+    keeper: &Keeper,
+    loaded: &Loaded,
+    document: &Config,
+    challenges: &Arc<Challenges>,
+) -> Material {
     let certificates = loaded.certificates().iter().filter_map(|(name, held)| {
         let certified = Arc::clone(&held.usable()?.certified);
         Some((name.clone(), certified))
@@ -38,6 +44,29 @@ pub(crate) fn material(keeper: &Keeper, loaded: &Loaded, document: &Config) -> M
         } else {
             Material::default().system
         },
+        challenges: Arc::clone(challenges),
+    }
+}
+
+/// The data plane as the place of answers for authorities.
+#[derive(Debug)]
+pub(crate) struct Answers(pub(crate) Arc<Challenges>);
+
+impl lb_control::Challenges for Answers {
+    fn answer_http(&self, token: &str, answer: &str) {
+        self.0.answer_http(token, answer);
+    }
+
+    fn forget_http(&self, token: &str) {
+        self.0.forget_http(token);
+    }
+
+    fn answer_tls(&self, host: &str, certificate: Arc<CertifiedKey>) {
+        self.0.answer_tls(host, certificate);
+    }
+
+    fn forget_tls(&self, host: &str) {
+        self.0.forget_tls(host);
     }
 }
 

@@ -9,11 +9,12 @@ use std::time::Duration;
 use lb_control::api::{Api, ApiStartError, socket_path};
 use lb_control::{
     Access, Applied, Audit, Caller, Change, Controller, Current, Digest, Proposal, Refused,
-    Starting,
+    Renewer, Starting,
 };
 use lb_model::api::Source;
 use tokio::task::JoinHandle;
 
+use crate::certificate::Answers;
 use crate::daemon::{Reread, StartError, Taken};
 use crate::running::{Live, Running};
 use crate::sockets::Sockets;
@@ -37,6 +38,7 @@ pub(crate) struct Control {
     controller: Arc<Controller<Live>>,
     access: Arc<Access>,
     api: Api,
+    renewer: Renewer,
     _directory: StateDir,
 }
 
@@ -113,7 +115,11 @@ impl Opened {
             Arc::clone(&controller),
             Arc::clone(&access),
         )?;
+        let answers = Arc::new(Answers(Arc::clone(running.challenges())));
+        let renewer = Renewer::start(&controller, Arc::clone(running.keeper()), answers);
+        let renewer = renewer.map_err(StartError::Control)?;
         Ok(Control {
+            renewer,
             controller,
             access,
             api,
@@ -139,9 +145,11 @@ impl Control {
             controller,
             access,
             api,
+            renewer,
             _directory: directory,
         } = self;
         drop(api);
+        drop(renewer);
         // Whoever else has it is in the middle of a change, or may begin one.
         let controller = Arc::into_inner(controller).ok_or(Busy)?;
         drop(controller);

@@ -16,7 +16,7 @@ use lb_model::api::{AdminStatus, ExplainRequest, UpgradeState};
 use lb_model::config::{AccessLog, Config, Telemetry};
 use lb_model::status::{Condition, Status};
 use lb_model::value::Name;
-use lb_proxy::{AccessSink, Memory, Proxy};
+use lb_proxy::{AccessSink, Challenges, Memory, Proxy};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -30,7 +30,8 @@ use crate::{Options, descriptors, process};
 /// Everything that serves.
 pub(crate) struct Running {
     proxy: Proxy,
-    keeper: Keeper,
+    keeper: Arc<Keeper>,
+    challenges: Arc<Challenges>,
     reminder: Reminder,
     sockets: Arc<Sockets>,
     log: Mutex<LogPlace>,
@@ -75,6 +76,7 @@ impl Running {
         let log = open_log(document)?;
         let keeper = Keeper::new(Vault::new(&options.state_dir), lb_control::now);
         let loaded = keeper.start(document);
+        let challenges = Arc::default();
         let proxy = Proxy::start(
             config,
             lb_proxy::Options {
@@ -83,12 +85,13 @@ impl Running {
                 access_log: sink(&log),
                 sockets: Arc::clone(&sockets) as Arc<dyn lb_proxy::Sockets>,
                 memory,
-                material: material(&keeper, &loaded, document),
+                material: material(&keeper, &loaded, document, &challenges),
             },
         )?;
         Ok(Self {
             proxy,
-            keeper,
+            keeper: Arc::new(keeper),
+            challenges,
             reminder: Reminder::default(),
             sockets,
             log: Mutex::new(log),
@@ -99,6 +102,16 @@ impl Running {
             served: Mutex::new(Arc::clone(config)),
             upgrade: Mutex::new(UpgradeState::Idle),
         })
+    }
+
+    /// What has the certificates of the document in force.
+    pub(crate) const fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// Where answers for authorities are put.
+    pub(crate) const fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// Where each virtual service really listens.
@@ -198,7 +211,10 @@ impl Running {
         let log = turns.then(|| open_log(after)).transpose()?;
         let proxy = self
             .proxy
-            .prepare(config, &material(&self.keeper, &loaded, after))
+            .prepare(
+                config,
+                &material(&self.keeper, &loaded, after, &self.challenges),
+            )
             .map_err(lb_proxy::StartError::from)?;
         let proxy = match &log {
             Some(log) => proxy.with_access_log(sink(log)),
@@ -261,7 +277,12 @@ impl Engine for Live {
         let Some(loaded) = loaded else {
             return;
         };
-        let material = material(&running.keeper, &loaded, config.config());
+        let material = material(
+            &running.keeper,
+            &loaded,
+            config.config(),
+            &running.challenges,
+        );
         match running.proxy.prepare(config, &material) {
             Ok(prepared) => {
                 running.proxy.commit(prepared);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::value::Name;
 
+pub mod acme;
 pub mod admin;
 pub mod balance;
 pub mod certificate;
@@ -23,6 +24,7 @@ pub mod telemetry;
 pub mod tls;
 pub mod virtual_service;
 
+pub use acme::{AcmeAccount, AcmeCertificate, AcmeChallenge, DnsHook, ExternalAccount};
 pub use admin::{Admin, AdminCertificate};
 pub use balance::Balance;
 pub use certificate::{
@@ -56,9 +58,13 @@ pub struct Config {
     #[schemars(extend("x-effect-removed" = "drain", "x-needs" = ["certificates", "authorities"]))]
     pub pools: BTreeMap<Name, Pool>,
     /// The certificates that the balancer shows to clients and servers, by name.
+    #[schemars(extend("x-needs" = ["acme_accounts"]))]
     pub certificates: BTreeMap<Name, Certificate>,
     /// Who vouches for the certificates of servers and clients, by name.
     pub authorities: BTreeMap<Name, Authority>,
+    /// Accounts with authorities that issue certificates by themselves, by name.
+    #[schemars(extend("x-needs" = ["authorities"]))]
+    pub acme_accounts: BTreeMap<Name, AcmeAccount>,
     /// What the whole balancer may use.
     pub limits: Limits,
     /// Metrics and access log.

@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::problem::Problem;
 
+mod acme;
 mod found;
 mod machine;
 mod persistence;
@@ -44,7 +45,7 @@ impl ValidConfig {
 }
 
 /// Every check of a document as a whole.
-const CHECKS: [fn(&Config, &mut Found); 29] = [
+const CHECKS: [fn(&Config, &mut Found); 32] = [
     reference::unknown_pools,
     reference::sorry_pool_is_pool,
     reference::unused_pools,
@@ -57,6 +58,9 @@ const CHECKS: [fn(&Config, &mut Found); 29] = [
     tls::unknown_authorities,
     tls::unused,
     tls::files,
+    acme::accounts,
+    acme::certificates,
+    acme::reached,
     tls::with_clients,
     tls::with_servers,
     service::nowhere_to_go,

@@ -17,6 +17,7 @@ mod number;
 mod period;
 mod status;
 mod tls;
+mod web;
 
 pub use address::{Cidr, ListenAddress, ServerAddress};
 pub use fingerprint::Fingerprint;
@@ -27,6 +28,7 @@ pub use number::{PrefixV4, PrefixV6, Weight};
 pub use period::Period;
 pub use status::{StatusCode, StatusRange};
 pub use tls::{AlpnName, CertificateName, PemCertificates, ServerName};
+pub use web::{EmailAddress, HttpsUrl};
 
 /// Why a piece of text is not a value: what was wrong with it and what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -173,6 +175,8 @@ impl JsonSchema for Name {
 pub fn check_format(format: &str, text: &str) -> Result<(), InvalidValue> {
     match format {
         "lb-alpn" => AlpnName::from_str(text).map(drop),
+        "lb-https-url" => HttpsUrl::from_str(text).map(drop),
+        "lb-email" => EmailAddress::from_str(text).map(drop),
         "lb-certificate-name" => CertificateName::from_str(text).map(drop),
         "lb-fingerprint" => Fingerprint::from_str(text).map(drop),
         "lb-pem-certificates" => PemCertificates::from_str(text).map(drop),
@@ -215,6 +219,8 @@ pub(crate) fn text_schemas() -> Vec<Schema> {
         StatusRange,
         LocationTemplate,
         AlpnName,
+        HttpsUrl,
+        EmailAddress,
         CertificateName,
         ServerName,
         Fingerprint,

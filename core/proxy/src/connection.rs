@@ -81,6 +81,9 @@ async fn secure(
     if stream.tls().is_some_and(|tls| tls.resumed) {
         counters.handshakes_resumed.add(1);
     }
+    if stream.tls().is_some_and(|tls| tls.challenge) {
+        return;
+    }
     let client = Client {
         stream,
         peer,

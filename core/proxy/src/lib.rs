@@ -30,6 +30,7 @@ pub(crate) mod pool;
 pub(crate) mod upstream;
 
 pub(crate) mod buffer;
+pub(crate) mod challenge;
 pub(crate) mod deadline;
 pub(crate) mod disposal;
 pub(crate) mod error;
@@ -49,6 +50,7 @@ pub use http2::{
 /// HTTP/1.1 on the wire, for those who fuzz it.
 pub use protocol::http::codec;
 
+pub use challenge::Challenges;
 pub use explain::{
     CandidateStep, ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain,
 };

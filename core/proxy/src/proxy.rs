@@ -181,6 +181,7 @@ impl Proxy {
             connections: Arc::new(Limit::new(connections_max)),
             disposal,
             pauses: Arc::new(PerWorker::new(count.get())),
+            challenges: Arc::clone(&material.challenges),
         };
         let connections = Arc::clone(&common.connections);
         let pauses = Arc::clone(&common.pauses);

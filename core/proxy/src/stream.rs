@@ -68,6 +68,8 @@ impl Stream for TcpStream {
 pub(crate) struct TlsFacts {
     /// Whether both sides have agreed to speak HTTP/2.
     pub(crate) http2: bool,
+    /// Whether an authority has asked whether the host is ours: nothing more is said (RFC 8737).
+    pub(crate) challenge: bool,
     /// `TLSv1.2` or `TLSv1.3`.
     pub(crate) version: &'static str,
     /// The cipher suite by its name in the registry.

@@ -9,6 +9,7 @@ use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
 use x509_parser::parse_x509_certificate;
 
+use crate::challenge;
 use crate::stream::{ClientCertificate, TlsFacts};
 
 mod handshake;
@@ -41,6 +42,7 @@ fn facts(session: &CommonState) -> TlsFacts {
     let cipher = session.negotiated_cipher_suite();
     TlsFacts {
         http2: session.alpn_protocol() == Some(b"h2"),
+        challenge: session.alpn_protocol() == Some(challenge::ALPN),
         version: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
             Some(_) | None => "TLSv1.2",

@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::buffer::BufferPool;
+use crate::challenge::Challenges;
 use crate::disposal::Disposal;
 use crate::limit::Limit;
 use crate::listener::Listener;
@@ -46,6 +47,8 @@ pub(crate) struct Worker {
     with_private: RefCell<Vec<Weak<Attendance>>>,
     disposal: Disposal,
     pauses: Arc<PerWorker<Histogram>>,
+    /// Answers for authorities that ask before they issue certificates.
+    pub(crate) challenges: Arc<Challenges>,
     #[expect(
         clippy::vec_box,
         reason = "the task of a connection holds the box, not the memory"
@@ -119,6 +122,7 @@ pub(crate) struct Common {
     pub(crate) disposal: Disposal,
     /// How long a worker did nothing else while it went over to another configuration.
     pub(crate) pauses: Arc<PerWorker<Histogram>>,
+    pub(crate) challenges: Arc<Challenges>,
 }
 
 /// How many sets of scratch memory a worker keeps for the next requests.
@@ -130,6 +134,7 @@ impl Worker {
             connections,
             disposal,
             pauses,
+            challenges,
         } = common;
         Self {
             index,
@@ -141,6 +146,7 @@ impl Worker {
             with_private: RefCell::default(),
             disposal,
             pauses,
+            challenges,
             scratch: RefCell::default(),
             draining: Cell::new(false),
             next_id: Cell::new(0),

@@ -43,6 +43,8 @@ pub struct Usable {
     pub warnings: Vec<CertificateWarning>,
     /// Where it comes from, for people.
     pub place: String,
+    /// Whether it only serves until an authority has issued another one.
+    pub stands_in: bool,
 }
 
 /// Judges what was read. The certificate is the one that the key belongs to; the others are put in order
@@ -98,6 +100,7 @@ pub fn judge(material: Material, is_root: &dyn Fn(&[u8]) -> bool) -> Result<Judg
         facts,
         warnings,
         place,
+        stands_in: false,
     };
     Ok(Judged { usable, key })
 }

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lb_model::Config;
-use lb_model::api::Timestamp;
+use lb_model::api::{CertificateWarning, Timestamp};
 use lb_model::config::{
-    Authority as AuthorityModel, AuthoritySource, Certificate as CertificateModel,
+    AcmeCertificate, Authority as AuthorityModel, AuthoritySource, Certificate as CertificateModel,
     CertificateFiles, CertificateSource, SelfSigned, StoredCertificate,
 };
-use lb_model::value::Name;
+use lb_model::value::{CertificateName, Name};
 use rustls::RootCertStore;
 
 use super::file::{self, Stamp};
@@ -20,12 +20,14 @@ use super::pem::{Part, Parts};
 use super::vault::is_due;
 use super::{Authority, Unusable, Usable, Vault, judge};
 use crate::Clock;
+use crate::acme::Orders;
 
 /// Has the certificates and authorities of the document in force.
 pub struct Keeper {
     clock: Clock,
     vault: Vault,
     held: Mutex<Loaded>,
+    orders: Orders,
     system: OnceLock<Arc<RootCertStore>>,
 }
 
@@ -99,13 +101,34 @@ impl Loaded {
     }
 }
 
+fn hosts(names: &[CertificateName]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// Which of these hosts a certificate is not for.
+fn missing(usable: &Usable, names: &[CertificateName]) -> String {
+    let known = |name: &str| {
+        usable
+            .facts
+            .names
+            .iter()
+            .any(|k| k.eq_ignore_ascii_case(name))
+    };
+    let missing: Vec<_> = names
+        .iter()
+        .map(CertificateName::as_str)
+        .filter(|name| !known(name))
+        .collect();
+    missing.join(", ")
+}
+
 /// What the keeper can load and hold under a name.
 trait Source: Clone + PartialEq {
     type Usable: Clone;
     const KIND: &'static str;
 
     /// What it is made of on the disk, as far as others write that.
-    fn paths(&self, keeper: &Keeper) -> Vec<PathBuf>;
+    fn paths(&self, name: &Name, keeper: &Keeper) -> Vec<PathBuf>;
 
     /// Loads it, also when its time is over or has not come.
     fn load(&self, name: &Name, keeper: &Keeper) -> Result<Self::Usable, Unusable>;
@@ -131,7 +154,7 @@ impl Source for CertificateModel {
     type Usable = Usable;
     const KIND: &'static str = "certificates";
 
-    fn paths(&self, keeper: &Keeper) -> Vec<PathBuf> {
+    fn paths(&self, name: &Name, keeper: &Keeper) -> Vec<PathBuf> {
         match &self.source {
             CertificateSource::Files(CertificateFiles { certificate, key }) => {
                 vec![certificate.clone(), key.clone()]
@@ -139,6 +162,7 @@ impl Source for CertificateModel {
             CertificateSource::Stored(StoredCertificate { fingerprint }) => {
                 vec![keeper.vault.imported(fingerprint)]
             }
+            CertificateSource::Acme(_) => vec![keeper.vault.issued_path(name)],
             CertificateSource::SelfSigned(_) => Vec::new(),
         }
     }
@@ -150,15 +174,17 @@ impl Source for CertificateModel {
                 .vault
                 .get(fingerprint, &|issuer| keeper.is_root(issuer)),
             CertificateSource::SelfSigned(SelfSigned { names }) => {
-                let hosts: Vec<_> = names.iter().map(ToString::to_string).collect();
-                keeper.vault.self_signed(name, &hosts, keeper.now())
+                keeper.vault.self_signed(name, &hosts(names), keeper.now())
             }
+            CertificateSource::Acme(order) => keeper.issued(name, order),
         }
     }
 
     fn judge(&self, name: &Name, keeper: &Keeper) -> Result<(), Unusable> {
-        if matches!(self.source, CertificateSource::SelfSigned(_)) {
-            return Ok(());
+        match self.source {
+            // The balancer makes something in any case.
+            CertificateSource::SelfSigned(_) | CertificateSource::Acme(_) => return Ok(()),
+            CertificateSource::Files(_) | CertificateSource::Stored(_) => {}
         }
         Self::check_time(&self.load(name, keeper)?, keeper)
     }
@@ -182,7 +208,7 @@ impl Source for AuthorityModel {
     type Usable = Authority;
     const KIND: &'static str = "authorities";
 
-    fn paths(&self, _: &Keeper) -> Vec<PathBuf> {
+    fn paths(&self, _: &Name, _: &Keeper) -> Vec<PathBuf> {
         let file = match &self.source {
             AuthoritySource::File(path) => Some(path),
             AuthoritySource::Pem(_) => None,
@@ -214,6 +240,7 @@ impl Keeper {
             clock,
             vault,
             held: Mutex::default(),
+            orders: Orders::default(),
             system: OnceLock::new(),
         }
     }
@@ -292,11 +319,16 @@ impl Keeper {
         Arc::clone(self.system.get_or_init(read))
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    /// Orders that did not end well.
+    pub(crate) const fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
     }
 
-    pub(super) const fn vault(&self) -> &Vault {
+    pub(crate) const fn vault(&self) -> &Vault {
         &self.vault
     }
 
@@ -364,7 +396,7 @@ impl Keeper {
         let mut after = None;
         for (name, old) in held {
             let is_due = old.model.is_due(old.usable.as_ref(), self);
-            if !is_due && self.stamps(&old.model) == old.stamps {
+            if !is_due && self.stamps(name, &old.model) == old.stamps {
                 continue;
             }
             let new = self.read_again(name, old);
@@ -377,7 +409,7 @@ impl Keeper {
 
     fn read<S: Source>(&self, name: &Name, model: &S) -> Held<S, S::Usable> {
         // Before the files: one that changes meanwhile is read once more.
-        let stamps = self.stamps(model);
+        let stamps = self.stamps(name, model);
         let (usable, problem) = match model.load(name, self) {
             Ok(usable) => {
                 let problem = S::check_time(&usable, self).err();
@@ -413,9 +445,46 @@ impl Keeper {
         new
     }
 
-    fn stamps<S: Source>(&self, model: &S) -> Box<[Option<Stamp>]> {
-        let paths = model.paths(self);
+    fn stamps<S: Source>(&self, name: &Name, model: &S) -> Box<[Option<Stamp>]> {
+        let paths = model.paths(name, self);
         paths.iter().map(|path| file::stamp(path)).collect()
+    }
+
+    /// What an authority has issued, or one of our own that stands in until it has.
+    fn issued(&self, name: &Name, order: &AcmeCertificate) -> Result<Usable, Unusable> {
+        match self.vault.issued(name) {
+            Ok(Some(mut usable)) => {
+                // Whatever it is for is served on while another one is ordered.
+                let missing = missing(&usable, &order.names);
+                if !missing.is_empty() {
+                    usable.stands_in = true;
+                    usable.warnings.push(CertificateWarning {
+                        message: format!("it is not for {missing} yet"),
+                        help: "wait a minute; if it stays so, the reason is here and in the log"
+                            .to_owned(),
+                    });
+                }
+                return Ok(usable);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let help = error.help();
+                tracing::error!(%name, %error, help, "a certificate that was issued cannot be used; another one is ordered");
+            }
+        }
+        let hosts = hosts(&order.names);
+        let mut stand_in = self.vault.self_signed(name, &hosts, self.now())?;
+        stand_in.stands_in = true;
+        stand_in.warnings.push(CertificateWarning {
+            message: "the balancer has signed it itself, and it stands in until the authority has \
+                      issued one"
+                .to_owned(),
+            help:
+                "wait a minute; if it stays so, the reason is in `lbctl certificate status` and in \
+                   the log"
+                    .to_owned(),
+        });
+        Ok(stand_in)
     }
 
     fn files(&self, files: &CertificateFiles) -> Result<Usable, Unusable> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lb_model::Config;
 use lb_model::api::{CertificateStatus, CertificateWarning, Certificates, Timestamp};
+use lb_model::config::{Certificate, CertificateSource};
 use lb_model::value::Name;
 
 use super::{Keeper, Unusable, Usable};
@@ -21,11 +22,17 @@ impl Keeper {
             let held = held.certificates().get(name);
             let usable = held.and_then(|held| held.usable());
             let mut warnings = usable.map_or_else(Vec::new, |usable| usable.warnings.clone());
-            warnings.extend(usable.and_then(|usable| ends(usable, now)));
+            // What the balancer renews by itself is worth a word when that fails, which is told.
+            let renews = document.certificates.get(name).is_some_and(renews_itself);
+            let ends = usable.and_then(|usable| ends(usable, now));
+            warnings.extend(ends.filter(|_| !renews));
             CertificateStatus {
                 facts: usable.map(|usable| usable.facts.clone()),
                 warnings,
-                problem: held.and_then(|held| held.problem()).map(told),
+                problem: held
+                    .and_then(|held| held.problem())
+                    .map(told)
+                    .or_else(|| self.not_issued(name)),
                 virtual_services: document
                     .virtual_services
                     .iter()
@@ -53,6 +60,27 @@ impl Keeper {
                 .map(|name| (name.clone(), status(name)))
                 .collect(),
         }
+    }
+}
+
+impl Keeper {
+    /// Why an authority has not issued it.
+    fn not_issued(&self, name: &Name) -> Option<CertificateWarning> {
+        let failed = self.orders().failed(name)?;
+        Some(CertificateWarning {
+            message: format!(
+                "{}; it is ordered again at {}",
+                failed.reason, failed.again_at
+            ),
+            help: failed.help,
+        })
+    }
+}
+
+fn renews_itself(certificate: &Certificate) -> bool {
+    match certificate.source {
+        CertificateSource::Acme(_) | CertificateSource::SelfSigned(_) => true,
+        CertificateSource::Files(_) | CertificateSource::Stored(_) => false,
     }
 }
 

@@ -39,6 +39,9 @@ const SEALED: &str = "LBCTL SEALED PRIVATE KEY";
 /// What a key is sealed for, besides its certificate.
 const PURPOSE: &[u8] = b"lbctl certificate 1";
 
+/// What other secrets are sealed for, besides what each is for.
+const SECRET: &[u8] = b"lbctl secret 1 ";
+
 /// How long a certificate of our own is valid, from its beginning: browsers take no longer ones.
 const LIFETIME: Duration = Duration::from_hours(397 * 24);
 /// Clocks of clients may be late.
@@ -110,6 +113,86 @@ impl Vault {
         let made = make(hosts, now)?;
         self.write(&path, &made)?;
         Ok(made.usable)
+    }
+
+    /// The certificate that an authority has issued under this name, if it has.
+    pub(crate) fn issued(&self, name: &Name) -> Result<Option<Usable>, Unusable> {
+        let read = self.read(&self.issued_path(name), &|_| true)?;
+        Ok(read.map(|judged| judged.usable))
+    }
+
+    /// Keeps what an authority has issued under this name, durably, in the place of the one before.
+    pub(crate) fn keep_issued(&self, name: &Name, judged: &Judged) -> Result<(), Unusable> {
+        self.write(&self.issued_path(name), judged)
+    }
+
+    /// The file of what an authority has issued under this name.
+    pub(super) fn issued_path(&self, name: &Name) -> PathBuf {
+        self.directory.join(format!("acme-{name}.pem"))
+    }
+
+    /// A secret of the balancer that is kept under this name, if it can be opened; `of` is what it is
+    /// for, and the same as when it was kept.
+    pub(crate) fn secret(
+        &self,
+        name: &str,
+        of: &[u8],
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Unusable> {
+        let path = self.secret_path(name);
+        let sealed = match Machine.read(&path, FILE_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(Unusable::File {
+                    place: place(&path),
+                    reason: error.to_string(),
+                });
+            }
+        };
+        let key = self.key()?;
+        let opened = sealed
+            .split_first_chunk::<NONCE_LEN>()
+            .and_then(|(nonce, sealed)| {
+                let mut bytes = Zeroizing::new(sealed.to_vec());
+                let associated = Aad::from([SECRET, of].concat());
+                let length = key
+                    .open_in_place(Nonce::from(nonce), associated, &mut bytes)
+                    .ok()?
+                    .len();
+                bytes.truncate(length);
+                Some(bytes)
+            });
+        Ok(opened)
+    }
+
+    /// Keeps a secret of the balancer, durably, in the place of the one before.
+    pub(crate) fn keep_secret(&self, name: &str, of: &[u8], secret: &[u8]) -> Result<(), Unusable> {
+        let path = self.secret_path(name);
+        let failed = |error: io::Error| Unusable::File {
+            place: place(&path),
+            reason: error.to_string(),
+        };
+        Machine.make_dir(&self.directory).map_err(failed)?;
+        let mut sealed = secret.to_vec();
+        let nonce = self
+            .key_or_new()?
+            .seal_in_place_append_tag(Aad::from([SECRET, of].concat()), &mut sealed)
+            .map_err(|_| failed(io::Error::other("it cannot be sealed")))?;
+        let bytes = [&nonce.as_ref()[..], &sealed].concat();
+        replace(&Machine, &path, &bytes).map_err(failed)
+    }
+
+    /// Keeps a secret no longer.
+    pub(crate) fn forget_secret(&self, name: &str) -> Result<(), Unusable> {
+        let path = self.secret_path(name);
+        Machine.remove(&path).map_err(|error| Unusable::File {
+            place: place(&path),
+            reason: error.to_string(),
+        })
+    }
+
+    fn secret_path(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.sealed"))
     }
 
     /// The file of an imported certificate.
@@ -205,11 +288,7 @@ impl Vault {
         let path = self.key_path();
         // Where something is sealed, another key would hide that the right one is lost.
         let names = Machine.list(&self.directory).unwrap_or_default();
-        if path.exists()
-            || names
-                .iter()
-                .any(|name| name.to_string_lossy().ends_with(".pem"))
-        {
+        if path.exists() || names.iter().any(|name| is_sealed(&name.to_string_lossy())) {
             return self.key();
         }
         let unusable = |reason: String| Unusable::VaultKey {
@@ -229,8 +308,14 @@ impl Vault {
     }
 }
 
-/// Whether a certificate of our own should make way for a new one: a third of its life is left.
-pub(super) fn is_due(usable: &Usable, now: Timestamp) -> bool {
+/// Whether a file with this name holds something that is sealed.
+fn is_sealed(name: &str) -> bool {
+    let name = Path::new(name).extension();
+    name.is_some_and(|extension| extension == "pem" || extension == "sealed")
+}
+
+/// Whether a certificate should make way for a new one: a third of its life is left.
+pub(crate) fn is_due(usable: &Usable, now: Timestamp) -> bool {
     let (begin, end) = (&usable.facts.not_before, &usable.facts.not_after);
     let third = end.unix_millis().saturating_sub(begin.unix_millis()) / 3;
     now.unix_millis() >= end.unix_millis().saturating_sub(third)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::AcmeCertificate;
 use super::telemetry::as_text;
 use crate::value::{CertificateName, Fingerprint, PemCertificates};
 
@@ -24,6 +25,8 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CertificateSource {
+    /// An authority issues it by itself, over ACME (RFC 8555).
+    Acme(AcmeCertificate),
     /// Files on the balancer.
     Files(CertificateFiles),
     /// The balancer makes it, and makes another one before it ends. No authority vouches for it: right

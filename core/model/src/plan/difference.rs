@@ -31,6 +31,7 @@ fn differing(from: &Config, to: &Config) -> (Value, Value) {
         pools,
         certificates,
         authorities,
+        acme_accounts,
         limits,
         telemetry,
         admin,
@@ -40,6 +41,7 @@ fn differing(from: &Config, to: &Config) -> (Value, Value) {
     pair.map("pools", pools, &to.pools);
     pair.map("certificates", certificates, &to.certificates);
     pair.map("authorities", authorities, &to.authorities);
+    pair.map("acme_accounts", acme_accounts, &to.acme_accounts);
     pair.value("limits", limits, &to.limits);
     pair.value("telemetry", telemetry, &to.telemetry);
     pair.value("admin", admin, &to.admin);

@@ -74,6 +74,10 @@ codes! {
     "E0221" RedirectInCircles: "Clients that use https are sent to https.",
     "E0222" PassThroughOnly: "A rule looks at what is only seen of TLS that is passed to servers.",
     "E0223" InsecureAndVerified: "Servers may show any certificate, and must show a certain one.",
+    "E0224" UnknownAcmeAccount: "An account of ACME is named that does not exist.",
+    "E0225" TermsNotAgreed: "The terms of an authority are not agreed to.",
+    "E0226" WildcardNeedsDns: "A wildcard is to be proved in a way that proves single hosts only.",
+    "E0227" AddressFromAcme: "An authority is to issue a certificate for an IP address.",
     "E0301" UnknownObject: "An object is named that does not exist.",
     "E0302" OtherName: "An object is given another name than it has.",
     "E0303" NoOrder: "An object without a place among others is moved.",
@@ -97,6 +101,8 @@ codes! {
     "W0218" RedirectsEverything: "A virtual service that sends everything to https has a pool or rules.",
     "W0219" InsecureServers: "Servers of a pool may show any certificate.",
     "W0220" Http2InVain: "Servers of a pool are to be spoken with in HTTP/2, and never will be.",
+    "W0221" UnusedAcmeAccount: "An account of ACME is used by no certificate.",
+    "W0222" ChallengeNotReached: "Nothing answers where an authority of ACME asks.",
 }
 
 impl Code {

@@ -62,6 +62,10 @@ pub(crate) fn text(format: &str) -> BoxedStrategy<String> {
         "lb-alpn" => regex("[a-z0-9/.]{1,10}"),
         "lb-certificate-name" => regex("(\\*\\.)?[a-zA-Z0-9]{1,8}(\\.[a-z]{1,5}){1,3}"),
         "lb-server-name" => regex("[a-zA-Z0-9]{1,8}(\\.[a-z]{1,5}){0,3}"),
+        "lb-https-url" => regex(
+            "https://[a-z0-9]{1,8}(\\.[a-z]{1,5}){0,2}(:[1-9][0-9]{0,3})?(/[a-z0-9]{0,5}){0,2}",
+        ),
+        "lb-email" => regex("[a-z0-9.+]{1,8}@[a-z]{1,8}(\\.[a-z]{1,5}){0,2}"),
         "lb-fingerprint" => regex("sha256:[0-9a-f]{64}"),
         "lb-pem-certificates" => regex(
             "(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/]{4}){1,20}\n-----END CERTIFICATE-----\n){1,3}",

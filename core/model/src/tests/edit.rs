@@ -218,7 +218,7 @@ fn a_path_that_names_no_object_is_told_what_there_is() {
     assert_eq!(
         told("pool/web"),
         "`pool` is no kind of object in a document: use one of virtual_services, pools, \
-         certificates, authorities, limits, telemetry, admin; did you mean `pools`?"
+         certificates, authorities, acme_accounts, limits, telemetry, admin; did you mean `pools`?"
     );
     assert_eq!(
         told("pools/web/server/x"),
@@ -256,6 +256,7 @@ fn nouns_are_those_of_the_schema() {
             ("server", "servers", Some("pool"), true, false),
             ("certificate", "certificates", None, true, false),
             ("authority", "authorities", None, true, false),
+            ("acme_account", "acme_accounts", None, true, false),
             ("limits", "limits", None, false, false),
             ("telemetry", "telemetry", None, false, false),
             ("admin", "admin", None, false, false),

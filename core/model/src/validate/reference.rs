@@ -65,7 +65,12 @@ pub(super) fn unknown<'a>(
     };
     let plural = crate::schema::noun(noun).map_or(noun, |noun| noun.plural);
     let help = format!("{near}define it as [{plural}.{name}], or name one that exists");
-    found.report(code, path, format!("there is no {noun} `{name}`"), help);
+    found.report(
+        code,
+        path,
+        format!("there is no {} `{name}`", noun.replace('_', " ")),
+        help,
+    );
 }
 
 pub(super) fn unused_pools(config: &Config, found: &mut Found) {

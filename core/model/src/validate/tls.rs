@@ -43,7 +43,11 @@ fn authorities_of(config: &Config) -> impl Iterator<Item = (Path, &Name)> {
         list.enumerate()
             .map(move |(i, authority)| (place.index(i), authority))
     });
-    of_clients.chain(of_servers)
+    let of_accounts = config.acme_accounts.iter().filter_map(|(name, account)| {
+        let place = account_path(name).key("authority");
+        Some((place, account.authority.as_ref()?))
+    });
+    of_clients.chain(of_servers).chain(of_accounts)
 }
 
 pub(super) fn unknown_certificates(config: &Config, found: &mut Found) {
@@ -99,7 +103,8 @@ pub(super) fn unused(config: &Config, found: &mut Found) {
         .filter(|name| !used.contains(name))
     {
         let message = format!("nothing trusts the authority `{name}`");
-        let help = "name it in `tls` of a pool or virtual service, or remove it";
+        let help =
+            "name it in `tls` of a pool or virtual service, or in an account of ACME, or remove it";
         found.report(Code::UnusedAuthority, authority_path(name), message, help);
     }
 }
@@ -218,8 +223,12 @@ pub(super) fn with_servers(config: &Config, found: &mut Found) {
     }
 }
 
-fn certificate_path(name: &Name) -> Path {
+pub(super) fn certificate_path(name: &Name) -> Path {
     Path::root().key("certificates").key(name.as_str())
+}
+
+pub(super) fn account_path(name: &Name) -> Path {
+    Path::root().key("acme_accounts").key(name.as_str())
 }
 
 fn authority_path(name: &Name) -> Path {

@@ -10,6 +10,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::CertifiedKey;
 
+use crate::challenge::Challenges;
+
 /// Certificates and authorities by the names that a document gives them. One that is missing could not
 /// be loaded: what needs it refuses, and everything else serves.
 #[derive(Clone)]
@@ -21,6 +23,8 @@ pub struct Material {
     pub authorities: BTreeMap<Name, AuthorityMaterial>,
     /// Those that the system trusts.
     pub system: Arc<RootCertStore>,
+    /// Answers for authorities that ask before they issue certificates.
+    pub challenges: Arc<Challenges>,
 }
 
 /// What is known of an authority.
@@ -38,6 +42,7 @@ impl Default for Material {
             certificates: BTreeMap::new(),
             authorities: BTreeMap::new(),
             system: Arc::new(RootCertStore::empty()),
+            challenges: Arc::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::challenge::{self, Challenges};
 use rustc_hash::FxBuildHasher;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -38,6 +39,7 @@ pub(super) struct Resolver {
     /// For all other hosts, and when none is asked for.
     fallback: Choice,
     refuses: bool,
+    challenges: Arc<Challenges>,
 }
 
 /// Certificates for the same host, those that are quicker to work with first.
@@ -45,7 +47,11 @@ type Choice = Vec<Arc<CertifiedKey>>;
 
 impl Resolver {
     /// A resolver for certificates, of which the first is for all other hosts unless those are refused.
-    pub(super) fn new(certificates: &[Arc<CertifiedKey>], refuses: bool) -> Self {
+    pub(super) fn new(
+        certificates: &[Arc<CertifiedKey>],
+        refuses: bool,
+        challenges: Arc<Challenges>,
+    ) -> Self {
         let mut hosts: HashMap<Box<str>, Choice, FxBuildHasher> = HashMap::default();
         for certificate in certificates {
             for name in names(certificate) {
@@ -64,6 +70,7 @@ impl Resolver {
             hosts,
             fallback,
             refuses,
+            challenges,
         }
     }
 
@@ -153,6 +160,18 @@ fn names(certificate: &CertifiedKey) -> Vec<Box<str>> {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // An authority offers this alone (RFC 8737 section 3).
+        let mut offered = hello.alpn().into_iter().flatten();
+        if offered.next() == Some(challenge::ALPN) && offered.next().is_none() {
+            let shown = self.challenges.to_tls(hello.server_name());
+            ASKED.with(|asked| {
+                asked.replace(Asked {
+                    server_name: None,
+                    refused: shown.is_none(),
+                })
+            });
+            return shown;
+        }
         let known = Known {
             schemes: hello.signature_schemes(),
             suites: hello.cipher_suites(),

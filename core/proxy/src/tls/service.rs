@@ -12,6 +12,7 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use super::material::Material;
 use super::resolver::Resolver;
 use super::ticket::{TicketKeys, Ticketer};
+use crate::challenge;
 
 /// TLS of one virtual service.
 #[derive(Debug)]
@@ -48,7 +49,11 @@ impl ServiceTls {
             .iter()
             .filter_map(|name| material.certificates.get(name).cloned())
             .collect();
-        let resolver = Resolver::new(&shown, *unknown_host == UnknownHost::Refuse);
+        let resolver = Resolver::new(
+            &shown,
+            *unknown_host == UnknownHost::Refuse,
+            Arc::clone(&material.challenges),
+        );
         let provider = provider();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions(*policy));
@@ -64,6 +69,9 @@ impl ServiceTls {
             }
         };
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        if !protocols.is_empty() {
+            config.alpn_protocols.push(challenge::ALPN.to_vec());
+        }
         let identity = identity(name, client_certificates.as_ref());
         config.ticketer = Arc::new(Ticketer::new(Arc::clone(keys), identity));
         config.session_storage = Arc::new(NoServerSessionStorage {});

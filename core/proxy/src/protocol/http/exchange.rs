@@ -177,6 +177,10 @@ impl<S: Stream> Connection<S> {
         scratch: &mut Scratch,
         facts: &mut Facts<'a>,
     ) -> Option<After> {
+        let path = ask.hop.head.path(ask.hop.bytes);
+        if let Some(text) = self.worker.challenges.to_http(path) {
+            return Some(self.answer_challenge(ask, &text, scratch, facts).await);
+        }
         if matches!(ask.service.service.security, Security::Redirect) {
             return Some(self.answer_https(ask, scratch, facts).await);
         }
@@ -257,6 +261,20 @@ impl<S: Stream> Connection<S> {
         let (head, bytes) = (ask.hop.head, ask.hop.bytes);
         let answer = Answer::https(head, bytes);
         let edits = Edits::default();
+        self.answer(head, bytes, &answer, &edits, &mut scratch.to_client, facts)
+            .await
+    }
+
+    /// Shows an authority that the host is ours.
+    async fn answer_challenge(
+        &mut self,
+        ask: &Ask<'_>,
+        text: &str,
+        scratch: &mut Scratch,
+        facts: &mut Facts<'_>,
+    ) -> After {
+        let (head, bytes, edits) = (ask.hop.head, ask.hop.bytes, Edits::default());
+        let answer = Answer::text(200, text);
         self.answer(head, bytes, &answer, &edits, &mut scratch.to_client, facts)
             .await
     }
