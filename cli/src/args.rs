@@ -23,7 +23,9 @@ pub(crate) use balancer::{
     ApplyArgs, BackupArgs, ConfirmArgs, DrainArgs, EnableArgs, HistoryArgs, LogsArgs, MannerArgs,
     PlanArgs, RestoreArgs, RollbackArgs, ServerName, StatusArgs,
 };
-pub(crate) use certificate::{CertificateCommand, CertificateImportArgs};
+pub(crate) use certificate::{
+    CertificateCommand, CertificateImportArgs, CertificateRequestArgs, KeyChoice,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

@@ -365,3 +365,68 @@ async fn a_private_key_is_in_no_answer_log_or_file_in_the_open() {
     assert!(files > 3, "{files} files");
     assert!(seen.iter().all(|text| !text.contains(&secret)));
 }
+
+/// Requests whose certificates have not come.
+fn waiting(stand: &Stand) -> usize {
+    let folder = stand.balancer.folder().join("state/certificates");
+    let names = std::fs::read_dir(folder).expect("the folder of certificates");
+    let names = names.map(|entry| entry.expect("an entry").file_name());
+    names
+        .filter(|name| name.to_string_lossy().starts_with("request-"))
+        .count()
+}
+
+#[tokio::test]
+async fn a_request_leaves_its_key_with_the_balancer_and_finds_it_again() {
+    const SIGN: &str = "x509 -req -in own.csr -CA ca.pem -CAkey ca-key.pem -days 30 -CAcreateserial \
+                        -copy_extensions copy -out own.pem";
+    let stand = Stand::start().await;
+    let status = stand.balancer.lbctl(&["status"]).await;
+    let status = status.expect_success("status");
+    assert!(status.contains("certificate shop: it ends in "), "{status}");
+    for (kind, key) in [("ecdsa", "prime256v1"), ("rsa", "2048 bit")] {
+        let line = format!(
+            "certificate request --names shop.test --names www.shop.test --key {kind} \
+             --organization Shops --country de"
+        );
+        let told = stand.balancer.lbctl(&words(&line)).await;
+        assert!(told.stderr.contains("certificate import NAME"), "{told:?}");
+        let request = told.expect_success("certificate request");
+        std::fs::write(stand.authority.path("own.csr"), &request).expect("write the request");
+        let shown = words("req -in own.csr -noout -verify -text");
+        let shown = stand.authority.openssl(&shown).await;
+        let names = "DNS:shop.test, DNS:www.shop.test";
+        for wanted in ["C = DE, O = Shops, CN = shop.test", names, key] {
+            assert!(shown.contains(wanted), "{wanted}: {shown}");
+        }
+        stand.authority.openssl(&words(SIGN)).await;
+        assert_eq!(waiting(&stand), 1);
+        let file = stand.authority.file("own.pem");
+        let imported = stand.import(&["--certificate", &file]).await;
+        imported.expect_success("import");
+        assert_eq!(stand.shown().await, stand.serial("own").await);
+        assert_eq!(waiting(&stand), 0, "it is kept with its certificate now");
+    }
+}
+
+#[tokio::test]
+async fn requests_for_nothing_and_certificates_of_others_are_refused() {
+    let stand = Stand::start().await;
+    stand.authority.issue("other", &["shop.test"], "30").await;
+    let file = stand.authority.file("other.pem");
+    let refused = stand.import(&["--certificate", &file]).await;
+    assert_ne!(refused.code(), 0);
+    assert!(refused.stderr.contains("no private key"), "{refused:?}");
+    let mend = "lbctl certificate request";
+    assert!(refused.stderr.contains(mend), "{refused:?}");
+    for wrong in [["--country", "Germany"], ["--organization", ""]] {
+        let fixed = ["certificate", "request", "--names", "shop.test"];
+        let refused = stand.balancer.lbctl(&[&fixed[..], &wrong].concat()).await;
+        assert_ne!(refused.code(), 0, "{wrong:?}");
+        assert!(refused.stdout.is_empty(), "{refused:?}");
+    }
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}

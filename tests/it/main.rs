@@ -14,6 +14,8 @@ mod architecture;
 #[cfg(test)]
 mod asp_net;
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod backup;
 #[cfg(test)]
 mod certificates;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand, ValueHint};
-use lb_model::value::Name;
+use clap::{Args as ClapArgs, Subcommand, ValueEnum, ValueHint};
+use lb_model::value::{CertificateName, Name};
 
 use super::MannerArgs;
 
@@ -11,6 +11,7 @@ use super::MannerArgs;
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertificateCommand {
     Import(CertificateImportArgs),
+    Request(CertificateRequestArgs),
     /// Show how the certificates are: for which hosts, until when, where used, and what is wrong.
     Status,
 }
@@ -44,4 +45,38 @@ pub(crate) struct CertificateImportArgs {
     pub(crate) password_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) manner: MannerArgs,
+}
+
+/// Make a request for a certificate (CSR), to be taken to an authority.
+///
+/// The balancer makes the private key and keeps it, encrypted; the request goes to the standard output. When
+/// the authority has made a certificate of it, `lbctl certificate import NAME --certificate FILE` finds the
+/// key by itself.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  lbctl certificate request --names shop.example --names www.shop.example >shop.csr
+  lbctl certificate import shop --certificate shop.crt")]
+pub(crate) struct CertificateRequestArgs {
+    /// A host that the certificate will be for; once for each.
+    #[arg(long, value_name = "HOST", required = true)]
+    pub(crate) names: Vec<CertificateName>,
+    /// The kind of its key.
+    #[arg(long, value_name = "KIND", default_value = "ecdsa")]
+    pub(crate) key: KeyChoice,
+    /// The organization that owns the hosts, where the authority wants to know.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) organization: Option<String>,
+    /// Its country, in two letters.
+    #[arg(long, value_name = "COUNTRY")]
+    pub(crate) country: Option<String>,
+}
+
+/// The kind of a key.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum KeyChoice {
+    /// ECDSA P-256: small and quick.
+    Ecdsa,
+    /// RSA of 2048 bits, for clients from before about 2012.
+    Rsa,
 }

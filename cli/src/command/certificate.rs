@@ -1,4 +1,4 @@
-//! `lbctl certificate import` and `status`: the balancer gets material, and tells how it is.
+//! `lbctl certificate import`, `request` and `status`: the balancer gets material, and tells how it is.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -9,13 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lb_model::api::{
     CertificateImport, CertificateStatus, CertificateWarning, Certificates, ErrorCode,
-    KeptCertificate,
+    KeptCertificate, KeyKind, SigningRequest,
 };
 use lb_model::edit::{Edit, ObjectPath};
 use serde_json::json;
 
 use super::noun::carry_out;
-use crate::args::{CertificateCommand, CertificateImportArgs};
+use crate::args::{CertificateCommand, CertificateImportArgs, CertificateRequestArgs, KeyChoice};
 use crate::balancer::Balancer;
 use crate::output::{self, Table};
 use crate::report::{Exit, Explained, Failure};
@@ -57,6 +57,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     match command {
         CertificateCommand::Import(args) => import(args, settings, screen),
+        CertificateCommand::Request(args) => request(args, settings, screen),
         CertificateCommand::Status => {
             let balancer = Balancer::of(settings)?;
             let found = balancer.wait(balancer.client.certificates())?;
@@ -106,6 +107,38 @@ fn import(
         value,
     }];
     carry_out(&balancer, edits, &path, manner, settings, screen)
+}
+
+fn request(
+    args: &CertificateRequestArgs,
+    settings: &Settings,
+    screen: &Screen,
+) -> Result<Exit, Failure> {
+    let CertificateRequestArgs {
+        names,
+        key,
+        organization,
+        country,
+    } = args;
+    let request = SigningRequest {
+        names: names.clone(),
+        key: match key {
+            KeyChoice::Ecdsa => KeyKind::Ecdsa,
+            KeyChoice::Rsa => KeyKind::Rsa,
+        },
+        organization: organization.clone(),
+        country: country.clone(),
+    };
+    let balancer = Balancer::of(settings)?;
+    let made = balancer.wait(balancer.client.request_certificate(&request))?;
+    output::print(screen, settings.output, &made, |made| {
+        made.pem.replace("\r\n", "\n")
+    })?;
+    screen.note(
+        "Take this to the authority. When it has made a certificate of it:\n  \
+         lbctl certificate import NAME --certificate FILE\n",
+    );
+    Ok(Exit::Done)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {

@@ -7,9 +7,10 @@ use hyper::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use lb_model::Config;
 use lb_model::api::{
     AccessCopy, ApplyAnswer, ApplyRequest, BootstrapRequest, Caller, CertificateImport,
-    Certificates, ConfirmRequest, ExplainRequest, KeptCertificate, NewToken, PlanAnswer,
-    PlanRequest, Revision, RevisionAnswer, Revisions, RollbackRequest, Source, StatusAnswer, Token,
-    TokenRequest, Tokens, UpgradeAnswer, User, UserChange, UserRequest, Users,
+    Certificates, ConfirmRequest, ExplainRequest, KeptCertificate, MadeSigningRequest, NewToken,
+    PlanAnswer, PlanRequest, Revision, RevisionAnswer, Revisions, RollbackRequest, SigningRequest,
+    Source, StatusAnswer, Token, TokenRequest, Tokens, UpgradeAnswer, User, UserChange,
+    UserRequest, Users,
 };
 use lb_model::config::ServerState;
 use lb_model::edit::ObjectPath;
@@ -303,6 +304,14 @@ impl Client {
         request: &CertificateImport,
     ) -> Result<KeptCertificate, ClientError> {
         self.post("/certificates", request).await
+    }
+
+    /// Has a request for a certificate made, whose key stays with the balancer.
+    pub async fn request_certificate(
+        &self,
+        request: &SigningRequest,
+    ) -> Result<MadeSigningRequest, ClientError> {
+        self.post("/certificates/requests", request).await
     }
 
     /// Makes a user.

@@ -13,6 +13,7 @@ mod key;
 mod pem;
 mod pfx;
 mod report;
+mod request;
 mod unusable;
 mod vault;
 

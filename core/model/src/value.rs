@@ -86,7 +86,25 @@ macro_rules! text_value {
         }
     };
 }
-pub(crate) use text_value;
+/// Lets values that wrap a text be read as one.
+macro_rules! as_str {
+    ($($type:ty),* $(,)?) => {$(
+        impl $type {
+            /// The value as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+pub(crate) use {as_str, text_value};
 
 /// The name of an object: 1 to 63 letters, digits, `-`, `_` and `.`, starting with a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

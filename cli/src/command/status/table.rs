@@ -83,6 +83,12 @@ fn title(now: &StatusAnswer, paint: Paint) -> String {
         );
         writeln!(text, "{}", paint.error(warning)).expect("a String takes every write");
     }
+    for (name, told) in &now.certificates {
+        for found in told {
+            let warning = format!("certificate {name}: {}", found.message);
+            writeln!(text, "{}", paint.error(warning)).expect("a String takes every write");
+        }
+    }
     text
 }
 

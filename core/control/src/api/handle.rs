@@ -54,6 +54,7 @@ pub(super) fn handle<E: Engine + Observable>(
         Operation::PutAccess => access::restore(access, ask),
         Operation::PutDocument => change::put_document(controller, ask),
         Operation::PutObject => change::put(controller, ask),
+        Operation::RequestCertificate => certificate::request(controller, ask),
         Operation::ReadDocument => config::read_document(controller, ask),
         Operation::ReadObject => config::read_object(controller, ask),
         Operation::ReadRevision => history::revision(controller, ask),

@@ -53,6 +53,7 @@ pub(crate) enum Operation {
     Events,
     Explain,
     ImportCertificate,
+    RequestCertificate,
     ListObjects,
     Metrics,
     OpenApi,

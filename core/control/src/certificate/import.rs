@@ -24,6 +24,7 @@ impl Keeper {
         usable.check_time(self.now())?;
         let judged = Judged { usable, key };
         self.vault().keep(&judged)?;
+        self.request_is_done(&judged);
         Ok(judged.usable)
     }
 
@@ -42,7 +43,7 @@ impl Keeper {
             place: CERTIFICATE,
             bytes: &certificate,
         };
-        let material = if is_pfx(certificate.bytes) {
+        let mut material = if is_pfx(certificate.bytes) {
             let password = password.unwrap_or_else(|| Password::new(""));
             read_pfx(certificate, &password)?
         } else {
@@ -61,6 +62,9 @@ impl Keeper {
             }
             .read()?
         };
+        if material.key.is_none() {
+            self.requested_key(&mut material)?;
+        }
         judge(material, &|issuer| self.is_root(issuer))
     }
 }

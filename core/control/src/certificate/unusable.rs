@@ -39,6 +39,9 @@ pub enum Unusable {
     /// There are too many.
     #[error("the balancer keeps {0} certificates, and no more")]
     TooMany(usize),
+    /// There are too many requests whose certificates have not come.
+    #[error("{0} requests for certificates wait for theirs, and there is room for no more")]
+    TooManyRequests(usize),
     /// None could be made.
     #[error("no certificate could be made for {names}: {reason}")]
     NotMade {
@@ -172,6 +175,9 @@ impl Unusable {
             Self::TooMany(_) => "take files away from the folder `certificates` of the state directory \
                 that no revision names any more"
                 .to_owned(),
+            Self::TooManyRequests(_) => "import what the authorities have made of them, or take the files \
+                `request-….sealed` away from the folder `certificates` of the state directory"
+                .to_owned(),
             Self::NotMade { .. } => "give other names, or import a certificate".to_owned(),
             Self::Holds { help, .. } => (*help).to_owned(),
             Self::Damaged { .. } => {
@@ -198,7 +204,9 @@ impl Unusable {
                 with; these two must print the same: openssl x509 -noout -pubkey -in CERTIFICATE, and \
                 openssl pkey -pubout -in KEY"
                 .to_owned(),
-            Self::NoKey { .. } => "give its key, too, with `--key FILE`".to_owned(),
+            Self::NoKey { .. } => "give its key, too, with `--key FILE`; the balancer has it when the request was \
+                made with `lbctl certificate request`"
+                .to_owned(),
             Self::Rejected { .. } => "ask who made it for an X.509 version 3 certificate for a web \
                 server"
                 .to_owned(),

@@ -182,6 +182,18 @@ impl Vault {
         replace(&Machine, &path, &bytes).map_err(failed)
     }
 
+    /// Whether a secret is kept under this name.
+    pub(crate) fn has_secret(&self, name: &str) -> bool {
+        self.secret_path(name).exists()
+    }
+
+    /// How many secrets there are whose names begin like this.
+    pub(crate) fn secrets(&self, prefix: &str) -> usize {
+        let names = Machine.list(&self.directory).unwrap_or_default();
+        let begins = |name: &std::ffi::OsString| name.to_string_lossy().starts_with(prefix);
+        names.iter().filter(|name| begins(name)).count()
+    }
+
     /// Keeps a secret no longer.
     pub(crate) fn forget_secret(&self, name: &str) -> Result<(), Unusable> {
         let path = self.secret_path(name);

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use crate::value::{Fingerprint, Name};
+use crate::value::{CertificateName, Fingerprint, Name};
 
 /// What a certificate says of itself. All of it is public.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +65,45 @@ impl fmt::Debug for CertificateImport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CertificateImport").finish_non_exhaustive()
     }
+}
+
+/// What a request for a certificate is to say. An authority makes a certificate of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SigningRequest {
+    /// The hosts that the certificate will be for.
+    #[schemars(length(min = 1, max = 100))]
+    pub names: Vec<CertificateName>,
+    /// The kind of its key.
+    #[serde(default)]
+    pub key: KeyKind,
+    /// The organization that owns the hosts, where the authority wants to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub organization: Option<String>,
+    /// Its country, in two letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 2))]
+    pub country: Option<String>,
+}
+
+/// The kind of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// ECDSA P-256: small and quick.
+    #[default]
+    Ecdsa,
+    /// RSA of 2048 bits, for clients from before about 2012.
+    Rsa,
+}
+
+/// A request for a certificate. Its key is kept until the certificate is imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MadeSigningRequest {
+    /// The request (PKCS#10), as PEM.
+    pub pem: String,
 }
 
 /// A certificate that the balancer keeps from now on. A document names it by its fingerprint.

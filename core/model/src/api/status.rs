@@ -1,11 +1,12 @@
 //! What a balancer is doing, and what it would do.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Revision, Timestamp};
+use super::{CertificateWarning, Revision, Timestamp};
 use crate::status::Status;
 use crate::value::{Fingerprint, Name};
 
@@ -24,6 +25,9 @@ pub struct StatusAnswer {
     /// Where the admin API is served over the network, if anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<AdminStatus>,
+    /// What is wrong with certificates, or will be soon. Those that are well are not here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates: BTreeMap<Name, Vec<CertificateWarning>>,
 }
 
 /// The admin API over the network.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{InvalidValue, text_value};
+use super::{InvalidValue, as_str, text_value};
 
 /// Bytes that RFC 9110 section 5.6.2 allows in a token: method and header names.
 fn is_token(text: &str) -> bool {
@@ -59,22 +59,6 @@ pub enum LocationPart<'a> {
     Scheme,
 }
 
-macro_rules! as_str {
-    ($($type:ty),*) => {$(
-        impl $type {
-            /// The value as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
-}
 as_str!(
     Method,
     HeaderName,

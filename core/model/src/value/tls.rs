@@ -1,10 +1,9 @@
 //! Names of TLS: of hosts in certificates, of servers, of protocols; and certificates as text.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::{InvalidValue, text_value};
+use super::{InvalidValue, as_str, text_value};
 
 /// A host that a certificate is for: a name, `*.` and a domain for every name right below it, or an IP
 /// address.
@@ -29,22 +28,6 @@ const PEM_BYTES_MAX: usize = 256 * 1024;
 const PEM_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const PEM_END: &str = "-----END CERTIFICATE-----";
 
-macro_rules! as_str {
-    ($($type:ty),*) => {$(
-        impl $type {
-            /// The value as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
-}
 as_str!(CertificateName, ServerName, AlpnName, PemCertificates);
 
 /// Whether this is a host name (RFC 1123 section 2.1, with `_` as Windows names have it).

@@ -1,9 +1,8 @@
 //! Places on the web and in the mail.
 
-use std::fmt;
 use std::str::FromStr;
 
-use super::{InvalidValue, text_value};
+use super::{InvalidValue, as_str, text_value};
 
 /// A URL of `https`, without user, password and fragment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,22 +17,6 @@ const URL_BYTES_MAX: usize = 2048;
 /// The longest address (RFC 5321 section 4.5.3.1).
 const EMAIL_BYTES_MAX: usize = 254;
 
-macro_rules! as_str {
-    ($($type:ty),*) => {$(
-        impl $type {
-            /// The value as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
-}
 as_str!(HttpsUrl, EmailAddress);
 
 impl FromStr for HttpsUrl {

@@ -62,8 +62,6 @@ pub(crate) enum Event {
     },
     /// The peer knows that we leave.
     KnowsOfLeaving,
-    /// The peer has answered another PING.
-    Lives,
 }
 
 impl Reader {
@@ -396,7 +394,7 @@ impl Reader {
                     return Ok(if data == LEAVING {
                         Event::KnowsOfLeaving
                     } else {
-                        Event::Lives
+                        Event::Handled
                     });
                 }
                 self.calm.pay(calm::PING)?;

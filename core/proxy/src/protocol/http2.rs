@@ -171,7 +171,7 @@ impl<S: Stream> Connection<S> {
         while let Some(event) = self.wire.next()? {
             any = true;
             match event {
-                Event::Handled | Event::Lives | Event::Incomplete(_) => {}
+                Event::Handled | Event::Incomplete(_) => {}
                 Event::Request {
                     stream,
                     ends,

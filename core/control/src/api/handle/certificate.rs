@@ -1,6 +1,6 @@
 //! Certificates that the balancer keeps, and how all of them are.
 
-use lb_model::api::{ApiError, CertificateImport, ErrorCode, KeptCertificate};
+use lb_model::api::{ApiError, CertificateImport, ErrorCode, KeptCertificate, SigningRequest};
 
 use super::refusal::refused;
 use crate::api::Observable;
@@ -34,16 +34,28 @@ pub(super) fn import<E: Engine + Observable>(
     })
 }
 
+pub(super) fn request<E: Engine + Observable>(
+    controller: &Controller<E>,
+    ask: &Ask,
+) -> Result<Given, ApiError> {
+    let request: SigningRequest = ask.json()?;
+    let made = controller.engine().keeper().request(&request);
+    let made = made.map_err(|error| unusable(&error))?;
+    let names: Vec<_> = request.names.iter().map(ToString::to_string).collect();
+    controller.note(&ask.caller, "certificate_request", names.join(", "));
+    Given::json(&made)
+}
+
 fn unusable(error: &Unusable) -> ApiError {
     let code = match error {
         // Of what was sent nothing is in a file.
         Unusable::File { .. }
         | Unusable::VaultKey { .. }
         | Unusable::Sealed { .. }
-        | Unusable::NotKept(_)
-        | Unusable::NotMade { .. } => ErrorCode::Internal,
-        Unusable::TooMany(_) => ErrorCode::Conflict,
-        Unusable::Holds { .. }
+        | Unusable::NotKept(_) => ErrorCode::Internal,
+        Unusable::TooMany(_) | Unusable::TooManyRequests(_) => ErrorCode::Conflict,
+        Unusable::NotMade { .. }
+        | Unusable::Holds { .. }
         | Unusable::Damaged { .. }
         | Unusable::SeveralKeys { .. }
         | Unusable::NoPassword { .. }

@@ -10,12 +10,19 @@ use crate::{Controller, Engine};
 pub(super) fn status<E: Engine + Observable>(
     controller: &Controller<E>,
 ) -> Result<Given, ApiError> {
+    let current = controller.current();
+    let report = controller.engine().keeper().report(current.config.config());
+    let found = report.certificates.into_iter().map(|(name, status)| {
+        let told = status.problem.into_iter().chain(status.warnings);
+        (name, told.collect::<Vec<_>>())
+    });
     Given::json(&StatusAnswer {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         at: crate::now(),
-        revision: controller.current().revision.clone(),
+        revision: current.revision.clone(),
         status: controller.engine().status(),
         admin: controller.engine().admin(),
+        certificates: found.filter(|(_, told)| !told.is_empty()).collect(),
     })
 }
 

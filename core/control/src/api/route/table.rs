@@ -209,6 +209,18 @@ fn certificates() -> Vec<Route> {
         )
         .takes("CertificateImport")
         .gives("KeptCertificate"),
+        route(
+            Method::POST,
+            "/certificates/requests",
+            Role::Configure,
+            Operation::RequestCertificate,
+        )
+        .says(
+            "request_certificate",
+            "Makes a private key, which stays here, and the request for a certificate for it.",
+        )
+        .takes("SigningRequest")
+        .gives("MadeSigningRequest"),
     ]
 }
 
