@@ -47,6 +47,7 @@ const LIFE_OF_A_CONNECTION: &[&str] = &[
     "http2",
     "codec",
     "memory",
+    "quic",
     "tls",
     "telemetry",
     "challenge",

@@ -40,6 +40,10 @@ mod http2;
 #[cfg(test)]
 mod http2_servers;
 #[cfg(test)]
+mod http3;
+#[cfg(test)]
+mod http3_conformance;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod messages;

@@ -203,7 +203,7 @@ impl Daemon {
             .map_err(StartError::Control)?;
         let orders = Orders::new(&runtime, commands).map_err(StartError::Control)?;
         let sockets = Arc::new(match link {
-            Some(link) => Sockets::Lent(LentSockets::new(link)),
+            Some(link) => Sockets::Lent(LentSockets::new(link, options.state_dir.join("quic"))),
             None => Sockets::Own(OwnSockets::default()),
         });
         let DocumentFile { taken, reread } = file;

@@ -13,6 +13,7 @@ pub use lb_supervisor::{LinkError, Options as SupervisorOptions, SuperviseError,
 /// How a supervisor binds what its workers listen on.
 pub const BIND: lb_supervisor::Bind = lb_supervisor::Bind {
     internet: lb_proxy::bind_beside,
+    datagram: lb_proxy::bind_datagram_beside,
     unix: lb_control::api::bind_socket,
 };
 

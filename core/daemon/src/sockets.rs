@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lb_model::value::Name;
-use lb_proxy::OwnSockets;
+use lb_proxy::{OwnSockets, SocketKind};
 use lb_supervisor::Link;
 
 /// What a socket is for, besides virtual services.
@@ -47,15 +47,21 @@ pub(crate) enum Sockets {
 /// Sockets of the supervisor.
 pub(crate) struct LentSockets {
     link: Arc<Link>,
+    /// Where this process meets the one before and the one after it.
+    relay_folder: PathBuf,
     /// Those in use. The supervisor would give the same again, and the former user may be about to
     /// close it.
-    lent: Mutex<BTreeSet<(String, SocketAddr)>>,
+    lent: Mutex<BTreeSet<Lent>>,
 }
 
+/// What was asked for, and for what.
+type Lent = (SocketKind, String, SocketAddr);
+
 impl LentSockets {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
+    pub(crate) fn new(link: Arc<Link>, relay_folder: PathBuf) -> Self {
         Self {
             link,
+            relay_folder,
             lent: Mutex::default(),
         }
     }
@@ -66,31 +72,57 @@ impl LentSockets {
         address: SocketAddr,
         count: usize,
     ) -> io::Result<Vec<TcpListener>> {
-        let key = key(purpose, address);
+        self.lend(SocketKind::Stream, purpose, address, |purpose| {
+            self.link.listen(purpose, address, count)
+        })
+    }
+
+    fn listen_datagram(
+        &self,
+        purpose: String,
+        address: SocketAddr,
+        count: usize,
+    ) -> io::Result<Vec<UdpSocket>> {
+        self.lend(SocketKind::Datagram, purpose, address, |purpose| {
+            self.link.listen_datagram(purpose, address, count)
+        })
+    }
+
+    fn lend<T>(
+        &self,
+        kind: SocketKind,
+        purpose: String,
+        address: SocketAddr,
+        ask: impl FnOnce(&str) -> io::Result<Vec<T>>,
+    ) -> io::Result<Vec<T>> {
+        let key = key(kind, purpose, address);
         if locked(&self.lent).contains(&key) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        let sockets = self.link.listen(&key.0, address, count)?;
+        let sockets = ask(&key.1)?;
         locked(&self.lent).insert(key);
         Ok(sockets)
     }
 
-    fn release(&self, purpose: String, address: SocketAddr) {
-        let key = key(purpose, address);
+    fn release(&self, kind: SocketKind, purpose: String, address: SocketAddr) {
+        let key = key(kind, purpose, address);
         // In this order: nobody may ask for it again before it is given back.
-        self.link.release(&key.0, address);
+        match kind {
+            SocketKind::Stream => self.link.release(&key.1, address),
+            SocketKind::Datagram => self.link.release_datagram(&key.1, address),
+        }
         locked(&self.lent).remove(&key);
     }
 }
 
 /// An address with a port is the same for whatever purpose.
-fn key(purpose: String, address: SocketAddr) -> (String, SocketAddr) {
+fn key(kind: SocketKind, purpose: String, address: SocketAddr) -> Lent {
     let purpose = if address.port() == 0 {
         purpose
     } else {
         String::new()
     };
-    (purpose, address)
+    (kind, purpose, address)
 }
 
 fn purpose(service: &Name) -> String {
@@ -113,7 +145,33 @@ impl lb_proxy::Sockets for Sockets {
     fn release(&self, service: &Name, address: SocketAddr) {
         match self {
             Self::Own(own) => own.release(service, address),
-            Self::Lent(lent) => lent.release(purpose(service), address),
+            Self::Lent(lent) => lent.release(SocketKind::Stream, purpose(service), address),
+        }
+    }
+
+    fn listen_datagram(
+        &self,
+        service: &Name,
+        address: SocketAddr,
+        count: usize,
+    ) -> io::Result<Vec<UdpSocket>> {
+        match self {
+            Self::Own(own) => own.listen_datagram(service, address, count),
+            Self::Lent(lent) => lent.listen_datagram(purpose(service), address, count),
+        }
+    }
+
+    fn release_datagram(&self, service: &Name, address: SocketAddr) {
+        match self {
+            Self::Own(own) => own.release_datagram(service, address),
+            Self::Lent(lent) => lent.release(SocketKind::Datagram, purpose(service), address),
+        }
+    }
+
+    fn relay_folder(&self) -> Option<PathBuf> {
+        match self {
+            Self::Own(_) => None,
+            Self::Lent(lent) => Some(lent.relay_folder.clone()),
         }
     }
 }
@@ -202,7 +260,7 @@ impl lb_control::api::Socket for Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         if let Sockets::Lent(lent) = &*self.sockets {
-            lent.release(self.purpose.text(), self.address);
+            lent.release(SocketKind::Stream, self.purpose.text(), self.address);
         }
     }
 }

@@ -36,6 +36,7 @@ pub(crate) mod disposal;
 pub(crate) mod error;
 pub(crate) mod limit;
 pub(crate) mod memory;
+pub(crate) mod quic;
 pub(crate) mod stream;
 pub(crate) mod telemetry;
 pub(crate) mod tls;
@@ -49,12 +50,18 @@ pub use http2::{
 };
 /// HTTP/1.1 on the wire, for those who fuzz it.
 pub use protocol::http::codec;
+pub use protocol::http3::{
+    heard::Heard3,
+    qpack::{NotQpack, decode as decode_qpack},
+};
 
 pub use challenge::Challenges;
 pub use explain::{
     CandidateStep, ExplainError, ExplainRequest, Explanation, PoolStep, RuleStep, explain,
 };
-pub use listener::{BindError, OwnSockets, Sockets, bind, bind_beside};
+pub use listener::{
+    BindError, OwnSockets, SocketKind, Sockets, bind, bind_beside, bind_datagram_beside,
+};
 pub use memory::Memory;
 pub use proxy::{Drained, Options, Prepared, Proxy, StartError};
 pub use telemetry::access_log::AccessSink;

@@ -18,9 +18,15 @@ use crate::limit::Permit;
 use crate::snapshot::{LiveService, Served};
 use crate::worker::Worker;
 
+mod datagram;
+mod endpoint;
+mod relay;
 mod socket;
 
-pub use socket::{BindError, OwnSockets, Sockets, bind, bind_beside};
+pub use datagram::bind_datagram_beside;
+use endpoint::Endpoint;
+use socket::Free;
+pub use socket::{BindError, OwnSockets, SocketKind, Sockets, bind, bind_beside};
 pub(crate) use socket::{Bound, Hold};
 
 /// How long to wait when the system refuses another connection, mostly for lack of descriptors.
@@ -33,11 +39,17 @@ const CLOSE_AFTER: Duration = Duration::from_millis(500);
 /// A socket on which a worker accepts, and for whom.
 pub(crate) struct Listener {
     bound: Arc<Bound>,
-    socket: TcpListener,
+    socket: Socket,
     served: RefCell<Served>,
     closing: RefCell<Option<Pin<Box<Sleep>>>>,
     /// Wakes the task that accepts; its waker never changes.
     waker: RefCell<Option<Waker>>,
+}
+
+/// Where connections come from.
+enum Socket {
+    Stream(TcpListener),
+    Datagram(Endpoint),
 }
 
 /// The connection counts against these limits until this is dropped.
@@ -48,15 +60,22 @@ pub(crate) struct Admission {
 
 impl Listener {
     /// The socket of a worker, unless it was taken before. Called on the worker's runtime.
-    pub(crate) fn new(bound: Arc<Bound>, worker: usize, live: Rc<LiveService>) -> Option<Self> {
-        let socket = TcpListener::from_std(bound.take(worker)?);
+    pub(crate) fn new(bound: Arc<Bound>, worker: &Worker, live: Rc<LiveService>) -> Option<Self> {
+        let socket = match bound.take(worker.index)? {
+            Free::Stream(socket) => TcpListener::from_std(socket).map(Socket::Stream),
+            Free::Datagram(socket) => {
+                Endpoint::new(socket, &bound, worker, &live).map(Socket::Datagram)
+            }
+        };
         let lost = |error: &io::Error| {
             let service = &live.state.name;
             tracing::error!(%service, %error, "the listener is lost");
         };
         let socket = socket.inspect_err(lost).ok()?;
-        // A process that ended while it closed it may have left it to us like that.
-        socket::open_again(&socket);
+        if let Socket::Stream(socket) = &socket {
+            // A process that ended while it closed it may have left it to us like that.
+            socket::open_again(socket);
+        }
         Some(Self {
             bound,
             socket,
@@ -70,14 +89,18 @@ impl Listener {
     /// to be closed.
     pub(crate) fn serve(&self, live: Rc<LiveService>) {
         self.served.replace(Served::new(live));
-        if self.closing.take().is_some() {
-            socket::open_again(&self.socket);
+        if self.closing.take().is_some()
+            && let Socket::Stream(socket) = &self.socket
+        {
+            socket::open_again(socket);
         }
     }
 
     /// Closes the socket once everything that the kernel has accepted is accepted here.
     pub(crate) fn close(&self) {
-        socket::shut_off(&self.socket);
+        if let Socket::Stream(socket) = &self.socket {
+            socket::shut_off(socket);
+        }
         self.closing.replace(Some(Box::pin(sleep(CLOSE_AFTER))));
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
@@ -93,7 +116,14 @@ impl Listener {
 
     /// Accepts one connection; `false` when there will be no more.
     async fn accept_one(&self, worker: &Rc<Worker>) -> bool {
-        let accepted = poll_fn(|cx| match self.socket.poll_accept(cx) {
+        match &self.socket {
+            Socket::Stream(socket) => self.accept_stream(socket, worker).await,
+            Socket::Datagram(endpoint) => self.accept_quic(endpoint, worker).await,
+        }
+    }
+
+    async fn accept_stream(&self, socket: &TcpListener, worker: &Rc<Worker>) -> bool {
+        let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
             Poll::Pending => self.poll_closed(cx).map(|()| None),
         });
@@ -121,6 +151,34 @@ impl Listener {
         true
     }
 
+    /// Whether connections depend on the socket that were accepted before.
+    fn carries(&self) -> bool {
+        match &self.socket {
+            Socket::Stream(_) => false,
+            Socket::Datagram(endpoint) => endpoint.carries(),
+        }
+    }
+
+    /// What comes to the socket.
+    pub(crate) fn kind(&self) -> SocketKind {
+        self.bound.kind()
+    }
+
+    /// Accepts nothing any more. Whether somebody else accepts what comes to this socket.
+    pub(crate) fn leave(&self) -> bool {
+        match &self.socket {
+            Socket::Stream(_) => false,
+            Socket::Datagram(endpoint) => endpoint.leave(),
+        }
+    }
+
+    /// Ends the connections that depend on the socket, and tells the clients.
+    pub(crate) async fn hang_up(&self) {
+        if let Socket::Datagram(endpoint) = &self.socket {
+            endpoint.hang_up().await;
+        }
+    }
+
     /// Who gets the connections.
     fn live(&self) -> Rc<LiveService> {
         Rc::clone(self.served.borrow().live())
@@ -137,7 +195,7 @@ impl Listener {
             return Poll::Pending;
         };
         while closing.as_mut().poll(cx).is_ready() {
-            if self.bound.end() {
+            if !self.carries() && self.bound.end() {
                 return Poll::Ready(());
             }
             // A configuration that is prepared but not in force may want it.
@@ -149,13 +207,8 @@ impl Listener {
     /// Nothing when the socket closes before there is a place.
     async fn admit(&self, worker: &Worker, live: &LiveService) -> Option<Admission> {
         let (of_balancer, of_service) = (&worker.connections, &live.state.connections);
-        if let Some(balancer) = of_balancer.try_take()
-            && let Some(service) = of_service.try_take()
-        {
-            return Some(Admission {
-                _service: service,
-                _balancer: balancer,
-            });
+        if let Some(admission) = Admission::try_take(worker, live) {
+            return Some(admission);
         }
         let mut waiting = pin!(async {
             // In this order, so that nobody holds one of the balancer while waiting for the other.
@@ -170,6 +223,16 @@ impl Listener {
             Poll::Pending => self.poll_closed(cx).map(|()| None),
         })
         .await
+    }
+}
+
+impl Admission {
+    /// A place for a connection, if there is one now.
+    fn try_take(worker: &Worker, live: &LiveService) -> Option<Self> {
+        Some(Self {
+            _balancer: worker.connections.try_take()?,
+            _service: live.state.connections.try_take()?,
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use lb_model::value::Name;
 
 use crate::disposal::Disposal;
 use crate::limit::Limit;
-use crate::listener::{BindError, Bound, Hold, Sockets};
+use crate::listener::{BindError, Bound, Hold, SocketKind, Sockets};
 use crate::memory::Memory;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::AccessSink;
@@ -87,7 +87,7 @@ pub struct Proxy {
     formers: Mutex<Formers>,
     /// Held while the configuration changes: one after the other.
     changing: Mutex<()>,
-    listening: Mutex<BTreeMap<Name, Hold>>,
+    listening: Mutex<Holds>,
     /// Every socket that is or may still be in use.
     bound: Mutex<Vec<Weak<Bound>>>,
     sockets: Arc<dyn Sockets>,
@@ -119,7 +119,7 @@ pub struct Prepared {
     base: u64,
     snapshot: Snapshot,
     change: Change,
-    bound: BTreeMap<Name, Hold>,
+    bound: Holds,
     connections_max: Option<u32>,
     log: Option<lb_model::config::AccessLogFormat>,
     sink: Sink,
@@ -158,9 +158,16 @@ impl Prepared {
     }
 }
 
-fn addresses(bound: &BTreeMap<Name, Hold>) -> BTreeMap<Name, SocketAddr> {
-    let address = |(name, bound): (&Name, &Hold)| (name.clone(), bound.bound().local());
-    bound.iter().map(address).collect()
+/// The sockets of virtual services.
+type Holds = BTreeMap<(Name, SocketKind), Hold>;
+
+fn addresses(bound: &Holds) -> BTreeMap<Name, SocketAddr> {
+    let streams = bound
+        .iter()
+        .filter(|((_, kind), _)| *kind == SocketKind::Stream);
+    streams
+        .map(|((name, _), hold)| (name.clone(), hold.bound().local()))
+        .collect()
 }
 
 impl Proxy {
@@ -178,6 +185,7 @@ impl Proxy {
         ticket_keys.recall(&memory.tickets);
         let (disposal, disposed) = Disposal::new();
         let common = Common {
+            count: count.get(),
             connections: Arc::new(Limit::new(connections_max)),
             disposal,
             pauses: Arc::new(PerWorker::new(count.get())),
@@ -259,22 +267,36 @@ impl Proxy {
     }
 
     /// Sockets for every virtual service: those that are in use at its address, or new ones.
-    fn bind(&self, snapshot: &Snapshot) -> Result<BTreeMap<Name, Hold>, BindError> {
+    fn bind(&self, snapshot: &Snapshot) -> Result<Holds, BindError> {
         let listening = locked(&self.listening).clone();
         let mut sockets = BTreeMap::new();
         for (name, service) in &snapshot.services {
-            let own = listening.get(name);
-            let own = own.filter(|own| own.bound().serves(name, service.address));
-            let hold = match own {
-                Some(own) => own.clone(),
-                None => self.bind_one(name, service.address)?,
+            let mut bind = |address, kind| {
+                let key = (name.clone(), kind);
+                let own = listening.get(&key);
+                let own = own.filter(|own| own.bound().serves(name, address, kind));
+                let hold = match own {
+                    Some(own) => own.clone(),
+                    None => self.bind_one(name, address, kind)?,
+                };
+                let local = hold.bound().local();
+                sockets.insert(key, hold);
+                Ok(local)
             };
-            sockets.insert(name.clone(), hold);
+            let local = bind(service.address, SocketKind::Stream)?;
+            if service.quic.is_some() {
+                bind(local, SocketKind::Datagram)?;
+            }
         }
         Ok(sockets)
     }
 
-    fn bind_one(&self, name: &Name, address: SocketAddr) -> Result<Hold, BindError> {
+    fn bind_one(
+        &self,
+        name: &Name,
+        address: SocketAddr,
+        kind: SocketKind,
+    ) -> Result<Hold, BindError> {
         let mut known = locked(&self.bound);
         let until = Instant::now() + CLOSING_MAX;
         let mut closing = false;
@@ -285,13 +307,14 @@ impl Proxy {
             for bound in known.iter().filter_map(Weak::upgrade) {
                 closing |= bound.is_ended();
                 // Another virtual service may have it, or it is about to be closed.
-                if bound.serves(name, address)
+                if bound.serves(name, address, kind)
                     && let Some(hold) = bound.hold()
                 {
                     return Ok(hold);
                 }
             }
-            let error = match Bound::listen(&self.sockets, name, address, self.workers.len()) {
+            let workers = self.workers.len();
+            let error = match Bound::listen(&self.sockets, name, address, kind, workers) {
                 Ok(bound) => {
                     known.push(Arc::downgrade(&bound));
                     // Nobody else knows it yet, so nobody has begun to close it.

@@ -23,10 +23,11 @@ use crate::limit::Limit;
 use crate::memory::Memory;
 use crate::pool::Pool;
 use crate::protocol::http::codec::HeadLimits;
+use crate::quic;
 use crate::route::{Destination, Routes};
 use crate::stream::Attendance;
 use crate::telemetry::{PerWorker, ServiceCounters};
-use crate::tls::{Material, ServersTls, ServiceTls, TicketKeys};
+use crate::tls::{Material, QuicSecrets, ServersTls, ServiceTls, TicketKeys};
 use crate::upstream::Upstream;
 
 /// What all workers share of one configuration.
@@ -52,6 +53,8 @@ pub(crate) struct Service {
     pub(crate) security: Security,
     /// Whether clients may speak HTTP/2.
     pub(crate) http2: bool,
+    /// How HTTP/3 is spoken, if it is.
+    pub(crate) quic: Option<Quic>,
     /// The pools that it uses; routes refer to positions here.
     pub(crate) pools: Box<[Name]>,
     pub(crate) routes: Routes,
@@ -61,6 +64,13 @@ pub(crate) struct Service {
     pub(crate) head: HeadLimits,
     pub(crate) connections_max: usize,
     pub(crate) state: Arc<ServiceState>,
+}
+
+/// How a virtual service speaks QUIC.
+#[derive(Clone, Debug)]
+pub(crate) struct Quic {
+    pub(crate) config: Arc<quinn::ServerConfig>,
+    pub(crate) secrets: QuicSecrets,
 }
 
 /// What is known about a virtual service. It outlives a change of the configuration that leaves the
@@ -203,7 +213,8 @@ impl Snapshot {
                     Some(_) | None => {
                         let state = Arc::clone(states.get(name)?);
                         let security = Security::build(name, model, material, keys);
-                        Arc::new(Service::build(model, security, state))
+                        let quic = Quic::build(name, model, &security, keys);
+                        Arc::new(Service::build(model, (security, quic), state))
                     }
                 };
                 Some((name.clone(), service))
@@ -266,6 +277,7 @@ impl Service {
             protocol: self.protocol,
             security: self.security.clone(),
             http2: self.http2,
+            quic: self.quic.clone(),
             pools: Box::default(),
             routes: Routes::default(),
             unavailable: OnUnavailable::Refuse,
@@ -277,7 +289,11 @@ impl Service {
         }
     }
 
-    fn build(model: &VirtualService, security: Security, state: Arc<ServiceState>) -> Self {
+    fn build(
+        model: &VirtualService,
+        (security, quic): (Security, Option<Quic>),
+        state: Arc<ServiceState>,
+    ) -> Self {
         let pools = pools_of(model);
         let position = |name: &Name| Destination::pool(name, &pools);
         let routes = Routes::compile(model, position);
@@ -291,6 +307,7 @@ impl Service {
             tls: _,
             redirect_to_https: _,
             http2,
+            http3: _,
             pool: _,
             rules: _,
             unavailable: _,
@@ -310,6 +327,7 @@ impl Service {
             protocol: *protocol,
             security,
             http2: *http2,
+            quic,
             pools,
             routes,
             unavailable,
@@ -323,6 +341,31 @@ impl Service {
             connections_max: connections_max.map_or(Limit::NONE, |max| max as usize),
             state,
         }
+    }
+}
+
+impl Quic {
+    fn build(
+        name: &Name,
+        model: &VirtualService,
+        security: &Security,
+        keys: &TicketKeys,
+    ) -> Option<Self> {
+        let Security::Tls(tls) = security else {
+            return None;
+        };
+        if !model.http3 || model.protocol != Protocol::Http {
+            return None;
+        }
+        let (Some(tls), Some(secrets)) = (tls.quic.clone(), keys.quic()) else {
+            tracing::error!(virtual_service = %name, "HTTP/3 cannot be spoken");
+            return None;
+        };
+        let idle = model.timeouts.idle.duration();
+        Some(Self {
+            config: quic::server_config(tls, &secrets, idle),
+            secrets,
+        })
     }
 }
 
@@ -487,6 +530,14 @@ impl LiveService {
         let connections = self.connections.borrow();
         let some = ids.iter().filter_map(|id| connections.get(id));
         some.for_each(|connection| connection.nudge());
+    }
+
+    /// What connections may speak; those that speak something else have to look when it changes.
+    pub(crate) fn spoken(&self) -> (Protocol, bool) {
+        (
+            self.protocol.get(),
+            self.look(|service| service.quic.is_some()),
+        )
     }
 
     /// Whether a connection that speaks this protocol may wait for another request.

@@ -16,6 +16,7 @@ mod handshake;
 mod hello;
 mod material;
 mod memory;
+mod quic;
 mod resolver;
 mod servers;
 mod service;
@@ -27,9 +28,10 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use handshake::{HandshakeError, UNRECOGNIZED_NAME, accept, say};
+pub(crate) use handshake::{HandshakeError, UNRECOGNIZED_NAME, accept, failure_of, say};
 pub use hello::{ClientHello, HELLO_MAX, NotHello};
 pub use material::{AuthorityMaterial, Material};
+pub(crate) use quic::{QuicSecrets, QuicTls};
 pub(crate) use servers::{ServerTlsStream, ServersTls, Speak};
 pub(crate) use service::ServiceTls;
 pub(crate) use ticket::{TicketKeys, TicketMemory};

@@ -20,7 +20,7 @@ use crate::buffer::BufferPool;
 use crate::challenge::Challenges;
 use crate::disposal::Disposal;
 use crate::limit::Limit;
-use crate::listener::Listener;
+use crate::listener::{Listener, SocketKind};
 use crate::protocol::http::Scratch;
 use crate::snapshot::LiveService;
 use crate::stream::Attendance;
@@ -35,6 +35,8 @@ pub(crate) use switch::{Done, LogSwitch, PoolSwitch, ServiceSwitch, SocketSwitch
 /// What the connections of one worker share.
 pub(crate) struct Worker {
     pub(crate) index: usize,
+    /// How many workers there are.
+    pub(crate) count: usize,
     pub(crate) buffers: BufferPool,
     /// Client connections of the whole balancer.
     pub(crate) connections: Arc<Limit>,
@@ -55,6 +57,8 @@ pub(crate) struct Worker {
     )]
     scratch: RefCell<Vec<Box<Scratch>>>,
     draining: Cell<bool>,
+    /// Whether another process accepts in our place while we drain.
+    succeeded: Cell<bool>,
     next_id: Cell<u64>,
 }
 
@@ -117,6 +121,8 @@ pub(crate) enum Command {
 /// What the workers of a proxy have in common.
 #[derive(Clone)]
 pub(crate) struct Common {
+    /// How many workers there are.
+    pub(crate) count: usize,
     /// Client connections of the whole balancer.
     pub(crate) connections: Arc<Limit>,
     pub(crate) disposal: Disposal,
@@ -131,6 +137,7 @@ const SCRATCH_MAX: usize = 1024;
 impl Worker {
     pub(crate) fn new(index: usize, common: Common) -> Self {
         let Common {
+            count,
             connections,
             disposal,
             pauses,
@@ -138,6 +145,7 @@ impl Worker {
         } = common;
         Self {
             index,
+            count,
             buffers: BufferPool::default(),
             connections,
             access_log: RefCell::default(),
@@ -149,6 +157,7 @@ impl Worker {
             challenges,
             scratch: RefCell::default(),
             draining: Cell::new(false),
+            succeeded: Cell::new(false),
             next_id: Cell::new(0),
         }
     }
@@ -163,23 +172,44 @@ impl Worker {
                 None => return,
             }
         };
-        for accepting in self.present.borrow_mut().listeners.drain() {
-            accepting.1.task.abort();
-        }
+        self.stop_accepting();
         let cut = tokio::select! {
             cut = self.drain(deadline) => cut,
             // Nothing begins any more, so there is nothing to go over to another configuration.
             () = ignore(&mut commands) => 0,
         };
+        self.say_goodbye().await;
         sweeper.abort();
         if done.send(cut).is_err() {
             tracing::debug!("nobody waits for the end of the drain");
         }
     }
 
+    /// Accepts nothing any more. Sockets for datagrams stay: connections come through them.
+    fn stop_accepting(&self) {
+        self.draining.set(true);
+        let listeners = &mut self.present.borrow_mut().listeners;
+        listeners.retain(|_, accepting| match accepting.listener.kind() {
+            SocketKind::Stream => {
+                accepting.task.abort();
+                false
+            }
+            SocketKind::Datagram => {
+                let succeeded = accepting.listener.leave();
+                self.succeeded.set(self.succeeded.get() || succeeded);
+                true
+            }
+        });
+    }
+
     /// Whether connections should end with their present exchange.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Whether another process speaks HTTP/3 in the place of this one.
+    pub(crate) fn is_succeeded(&self) -> bool {
+        self.succeeded.get()
     }
 
     /// Where finished exchanges are written, if anywhere.
@@ -275,6 +305,19 @@ impl Worker {
             if left == 0 || Instant::now() >= deadline {
                 return left;
             }
+        }
+    }
+
+    /// Tells clients of QUIC that connections that were cut are no more.
+    async fn say_goodbye(&self) {
+        let listeners: Vec<_> = {
+            let present = self.present.borrow();
+            let all = present.listeners.values();
+            all.map(|accepting| Rc::clone(&accepting.listener))
+                .collect()
+        };
+        for listener in listeners {
+            listener.hang_up().await;
         }
     }
 

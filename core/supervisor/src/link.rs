@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -111,6 +111,20 @@ impl Link {
         Ok(sockets.into_iter().map(TcpListener::from).collect())
     }
 
+    /// Sockets for datagrams, otherwise as [`listen`](Self::listen).
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    pub fn listen_datagram(
+        &self,
+        purpose: &str,
+        address: SocketAddr,
+        count: usize,
+    ) -> io::Result<Vec<UdpSocket>> {
+        let sockets = self.ask(Place::datagram(purpose, address), count)?;
+        Ok(sockets.into_iter().map(UdpSocket::from).collect())
+    }
+
     /// The Unix socket at this path. It stays while workers come and go; the supervisor removes it
     /// at its own end.
     ///
@@ -135,6 +149,12 @@ impl Link {
     /// Sockets that are no longer used; the supervisor closes them when no other worker uses them.
     pub fn release(&self, purpose: &str, address: SocketAddr) {
         let place = Place::internet(purpose, address);
+        self.tell(&FromWorker::Release { place });
+    }
+
+    /// The same for sockets for datagrams.
+    pub fn release_datagram(&self, purpose: &str, address: SocketAddr) {
+        let place = Place::datagram(purpose, address);
         self.tell(&FromWorker::Release { place });
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Address {
     Internet(SocketAddr),
+    /// For datagrams.
+    Datagram(SocketAddr),
     Unix(PathBuf),
 }
 
@@ -44,6 +46,14 @@ impl Place {
         Self {
             purpose: purpose.to_owned(),
             address: Address::Internet(address),
+        }
+    }
+
+    /// An address of the network for datagrams, known as one for connections is.
+    pub(crate) fn datagram(purpose: &str, address: SocketAddr) -> Self {
+        Self {
+            address: Address::Datagram(address),
+            ..Self::internet(purpose, address)
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
@@ -16,6 +16,8 @@ use crate::message::{Address, DESCRIPTORS_MAX, Place};
 pub struct Bind {
     /// Binds this many sockets to one address and port, while those others are bound already.
     pub internet: fn(SocketAddr, usize, &[SocketAddr]) -> io::Result<Vec<TcpListener>>,
+    /// The same for datagrams.
+    pub datagram: fn(SocketAddr, usize, &[SocketAddr]) -> io::Result<Vec<UdpSocket>>,
     /// Binds a socket to a path, in the place of whatever was left there.
     pub unix: fn(&Path) -> io::Result<UnixListener>,
 }
@@ -38,6 +40,7 @@ struct Bound {
 #[derive(Debug)]
 enum At {
     Internet(SocketAddr),
+    Datagram(SocketAddr),
     /// A path and its inode: somebody else's socket may have taken its place.
     Unix(PathBuf, u64),
 }
@@ -81,6 +84,15 @@ impl Sockets {
                 let sockets = sockets.into_iter().map(OwnedFd::from).collect();
                 Ok(Bound { sockets, at })
             }
+            Address::Datagram(address) => {
+                let former = self.bound.get(place).and_then(Bound::datagram);
+                let ours: Vec<_> = self.bound.values().filter_map(Bound::datagram).collect();
+                let sockets = (self.bind.datagram)(former.unwrap_or(*address), count, &ours)?;
+                let first = sockets.first().ok_or(io::ErrorKind::NotConnected)?;
+                let at = At::Datagram(first.local_addr()?);
+                let sockets = sockets.into_iter().map(OwnedFd::from).collect();
+                Ok(Bound { sockets, at })
+            }
             Address::Unix(path) => {
                 let socket = (self.bind.unix)(path)?;
                 let inode = fs::metadata(path)?.ino();
@@ -102,7 +114,14 @@ impl Bound {
     const fn internet(&self) -> Option<SocketAddr> {
         match self.at {
             At::Internet(address) => Some(address),
-            At::Unix(..) => None,
+            At::Datagram(_) | At::Unix(..) => None,
+        }
+    }
+
+    const fn datagram(&self) -> Option<SocketAddr> {
+        match self.at {
+            At::Datagram(address) => Some(address),
+            At::Internet(_) | At::Unix(..) => None,
         }
     }
 }

@@ -14,6 +14,7 @@ const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST
 
 const BIND: Bind = Bind {
     internet: bind,
+    datagram: |_, _, _| Err(io::ErrorKind::Unsupported.into()),
     unix: |path| UnixListener::bind(path),
 };
 

@@ -89,7 +89,7 @@ fn write(bytes: &[u8], head: &RequestHead) -> Vec<u8> {
     let version = match head.version {
         Version::Http10 => &b"HTTP/1.0\r\n"[..],
         Version::Http11 => b"HTTP/1.1\r\n",
-        Version::Http2 => panic!("this is read as HTTP/1"),
+        Version::Http2 | Version::Http3 => panic!("this is read as HTTP/1"),
     };
     let mut out = [head.method(bytes), b" ", head.target(bytes), b" ", version].concat();
     for field in head.fields.iter() {

@@ -53,7 +53,7 @@ fn write(bytes: &[u8], head: &ResponseHead) -> Vec<u8> {
     let version = match head.version {
         Version::Http10 => "HTTP/1.0",
         Version::Http11 => "HTTP/1.1",
-        Version::Http2 => panic!("this is read as HTTP/1"),
+        Version::Http2 | Version::Http3 => panic!("this is read as HTTP/1"),
     };
     let mut out = format!("{version} {} ", head.status).into_bytes();
     out.extend([head.reason(bytes), b"\r\n"].concat());

@@ -9,6 +9,10 @@ use crate::value::{Cidr, ListenAddress, Name, Period};
 /// An address that clients use, and what happens to their traffic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of the document with a meaning of its own"
+)]
 pub struct VirtualService {
     /// What the virtual service is for, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,6 +39,11 @@ pub struct VirtualService {
     /// without TLS by what they say first (h2c, by prior knowledge). Others speak HTTP/1.1.
     #[serde(default = "yes")]
     pub http2: bool,
+    /// Whether HTTP/3 is spoken with clients, too: over UDP, at the same address and port. It needs `tls`.
+    /// Clients learn of it from answers over TCP (`Alt-Svc`).
+    #[serde(default)]
+    #[schemars(extend("x-effect" = "drain"))]
+    pub http3: bool,
     /// The pool for traffic that no rule decides on; when absent, such traffic is refused (HTTP: 404).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<Name>,
@@ -65,7 +74,7 @@ pub struct VirtualService {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// HTTP/2, HTTP/1.1 and HTTP/1.0: each request is balanced by itself.
+    /// HTTP/3, HTTP/2, HTTP/1.1 and HTTP/1.0: each request is balanced by itself.
     #[default]
     Http,
     /// Any protocol over TCP: each connection is balanced as a whole.

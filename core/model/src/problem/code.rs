@@ -78,6 +78,7 @@ codes! {
     "E0225" TermsNotAgreed: "The terms of an authority are not agreed to.",
     "E0226" WildcardNeedsDns: "A wildcard is to be proved in a way that proves single hosts only.",
     "E0227" AddressFromAcme: "An authority is to issue a certificate for an IP address.",
+    "E0228" Http3NeedsTls: "A virtual service speaks HTTP/3, which there is only with TLS.",
     "E0301" UnknownObject: "An object is named that does not exist.",
     "E0302" OtherName: "An object is given another name than it has.",
     "E0303" NoOrder: "An object without a place among others is moved.",

@@ -114,6 +114,9 @@ fn http_only_in_service(service: &VirtualService, path: &Path, found: &mut Found
     if !service.http2 {
         not_in_tcp(&path.key("http2"), "a word about HTTP/2", found);
     }
+    if service.http3 {
+        not_in_tcp(&path.key("http3"), "HTTP/3", found);
+    }
     if service.forwarded != ForwardedHeaders::default() {
         not_in_tcp(&path.key("forwarded"), "header fields for servers", found);
     }

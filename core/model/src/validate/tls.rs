@@ -146,6 +146,7 @@ pub(super) fn with_clients(config: &Config, found: &mut Found) {
     for (name, service) in &config.virtual_services {
         redirect(name, service, found);
         let Some(tls) = &service.tls else {
+            without_tls(name, service, found);
             continue;
         };
         let path = service_path(name).key("tls");
@@ -176,6 +177,15 @@ fn redirect(name: &Name, service: &VirtualService, found: &mut Found) {
         let message = "every request is sent to https, so neither the pool nor the rules are used";
         let help = "remove `pool` and `rules`, or `redirect_to_https`";
         found.report(Code::RedirectsEverything, path, message, help);
+    }
+}
+
+fn without_tls(name: &Name, service: &VirtualService, found: &mut Found) {
+    if service.http3 && service.protocol == Protocol::Http {
+        let message = "HTTP/3 is always encrypted, and this virtual service has no `tls`";
+        let help = "add `tls = { certificates = [\"…\"] }`, or remove `http3`";
+        let path = service_path(name).key("http3");
+        found.report(Code::Http3NeedsTls, path, message, help);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 mod fixed;
-mod huffman;
+pub(crate) mod huffman;
 #[cfg(test)]
 mod tests;
 

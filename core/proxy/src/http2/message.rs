@@ -266,7 +266,7 @@ pub(super) fn field_fault(name: &[u8], value: &[u8]) -> Option<&'static str> {
 }
 
 /// Whether a field is about a connection of HTTP/1.1, and has no place here.
-pub(super) fn is_of_connection(kind: FieldKind) -> bool {
+pub(crate) fn is_of_connection(kind: FieldKind) -> bool {
     matches!(
         kind,
         FieldKind::Connection
@@ -342,7 +342,7 @@ pub(super) fn write_text(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let end = memchr::memchr(b'\n', rest)?;
     let line = rest.get(..end)?;
     *rest = rest.get(end + 1..)?;

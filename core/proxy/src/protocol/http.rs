@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
-use crate::http2::Channel;
 use crate::pool::ServerIndex;
 use crate::protocol::http2;
 use crate::snapshot::LiveService;
@@ -18,6 +17,7 @@ use crate::stream::{Client, Stream};
 use crate::upstream::{LocalServer, ServerConnection, ServerSocket};
 use crate::worker::Worker;
 
+mod alt_svc;
 pub mod codec;
 mod exchange;
 mod facts;
@@ -126,15 +126,15 @@ pub(crate) async fn serve<S: Stream>(worker: Rc<Worker>, live: Rc<LiveService>, 
     connection.run().await;
 }
 
-/// Serves the request of one stream of HTTP/2, whose head is `text` in the form of HTTP/1.1, or refuses
-/// it.
-pub(crate) fn serve_stream(
+/// Serves the request of one stream of HTTP/2 or HTTP/3, whose head is `text` in the form of HTTP/1.1, or
+/// refuses it.
+pub(crate) fn serve_stream<S: Stream>(
     worker: Rc<Worker>,
     live: Rc<LiveService>,
-    client: Client<Channel>,
-    text: &[u8],
+    client: Client<S>,
+    (text, version): (&[u8], Version),
     refusal: Option<BadMessage>,
-) -> impl Future<Output = ()> + use<> {
+) -> impl Future<Output = ()> + use<S> {
     let mut scratch = worker.lend_scratch();
     scratch.request_bytes.clear();
     scratch.request_bytes.extend_from_slice(text);
@@ -148,7 +148,7 @@ pub(crate) fn serve_stream(
             None => scratch.request.parse(&bytes, &limits),
         };
         scratch.request_bytes = bytes;
-        scratch.request.version = Version::Http2;
+        scratch.request.version = version;
         let after = match parsed {
             Ok(true) => connection.exchange(&mut scratch, started).await,
             // The head is whole: there is an empty line at its end.

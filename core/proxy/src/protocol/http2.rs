@@ -18,7 +18,7 @@ use crate::http2::message::Outcome;
 use crate::http2::read::{Event, LEAVING, Reader};
 use crate::http2::session::{Form, Opening, Peer, STREAM_WINDOW, STREAMS_MAX, Session};
 use crate::http2::{Channel, PREFACE, Wire};
-use crate::protocol::http::{self, codec::BadMessage, linger};
+use crate::protocol::http::{self, codec::BadMessage, codec::Version, linger};
 use crate::snapshot::LiveService;
 use crate::stream::{Client, Stream};
 use crate::worker::Worker;
@@ -225,7 +225,7 @@ impl<S: Stream> Connection<S> {
         };
         let (worker, live) = (Rc::clone(&self.worker), Rc::clone(&self.live));
         let text = &self.wire.reader.request.text;
-        let served = http::serve_stream(worker, live, client, text, refusal);
+        let served = http::serve_stream(worker, live, client, (text, Version::Http2), refusal);
         tokio::task::spawn_local(served);
     }
 

@@ -8,7 +8,7 @@ use lb_model::config::AccessLogFormat;
 use lb_model::value::Name;
 
 use crate::health::watched_servers;
-use crate::listener::Hold;
+use crate::listener::{Hold, SocketKind};
 use crate::pool::{LocalPool, Pool, ServerId};
 use crate::snapshot::{Service, Snapshot};
 use crate::telemetry::access_log::AccessSink;
@@ -42,7 +42,9 @@ impl PartialEq for Log {
 }
 
 /// The sockets of each virtual service, before and after.
-type Moved<'a> = (&'a BTreeMap<Name, Hold>, &'a BTreeMap<Name, Hold>);
+type Moved<'a> = (&'a Holds, &'a Holds);
+
+type Holds = BTreeMap<(Name, SocketKind), Hold>;
 
 impl Change {
     pub(super) fn between(
@@ -108,11 +110,16 @@ impl Change {
         for (name, service) in &after.services {
             let former = before.services.get(name);
             let same = former.is_some_and(|former| Arc::ptr_eq(former, service));
-            let socket = bound.get(name);
-            let stays = listening
-                .get(name)
-                .zip(socket)
-                .is_some_and(|(before, after)| Arc::ptr_eq(before.bound(), after.bound()));
+            let sockets = [SocketKind::Stream, SocketKind::Datagram].map(|kind| {
+                let key = (name.clone(), kind);
+                let after = bound.get(&key);
+                let stays = listening
+                    .get(&key)
+                    .zip(after)
+                    .is_some_and(|(before, after)| Arc::ptr_eq(before.bound(), after.bound()));
+                (after, stays)
+            });
+            let [(_, stays), _] = sockets;
             let moved = former.is_some() && !stays;
             if same && stays && !service.pools.iter().any(|pool| touched.contains(pool)) {
                 continue;
@@ -124,7 +131,8 @@ impl Change {
                     routes: (!same).then(|| service.routes.clone()),
                     moved,
                 });
-                if let Some(hold) = socket.filter(|_| !stays) {
+                let new = sockets.iter().filter(|(_, stays)| !stays);
+                for hold in new.filter_map(|(hold, _)| *hold) {
                     switch.sockets.push(SocketSwitch {
                         bound: Arc::clone(hold.bound()),
                         service: name.clone(),

@@ -13,6 +13,7 @@ use farm::{Client, Site, eventually};
 mod connections;
 mod farm;
 mod http2;
+mod http3;
 mod in_force;
 mod memory;
 mod random;

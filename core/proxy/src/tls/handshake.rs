@@ -185,6 +185,29 @@ fn reason(error: &Error) -> HandshakeFailure {
     }
 }
 
+/// What kind of failure it is that we have told a client with this alert.
+pub(crate) fn failure_of(alert: AlertDescription) -> HandshakeFailure {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what rustls can say grows with its versions"
+    )]
+    match alert {
+        AlertDescription::UnrecognisedName => HandshakeFailure::UnknownHost,
+        AlertDescription::ProtocolVersion => HandshakeFailure::NoCommonVersion,
+        AlertDescription::HandshakeFailure | AlertDescription::NoApplicationProtocol => {
+            HandshakeFailure::NoCommonCipher
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::CertificateRequired
+        | AlertDescription::UnknownCA => HandshakeFailure::Certificate,
+        _ => HandshakeFailure::Protocol,
+    }
+}
+
 /// Speaks TLS with a client, until the deadline.
 pub(crate) async fn accept(
     mut socket: TcpStream,

@@ -10,6 +10,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
 use super::material::Material;
+use super::quic::QuicTls;
 use super::resolver::Resolver;
 use super::ticket::{TicketKeys, Ticketer};
 use crate::challenge;
@@ -18,6 +19,8 @@ use crate::challenge;
 #[derive(Debug)]
 pub(crate) struct ServiceTls {
     pub(crate) config: Arc<ServerConfig>,
+    /// The same inside QUIC.
+    pub(crate) quic: Option<Arc<QuicTls>>,
     /// The header line that makes browsers keep to https; empty when there is none.
     pub(crate) hsts: Box<[u8]>,
     pub(crate) rewrite_location: bool,
@@ -80,6 +83,7 @@ impl ServiceTls {
         // costs servers least.
         config.ignore_client_order = true;
         Some(Self {
+            quic: QuicTls::build(&config).map(Arc::new),
             config: Arc::new(config),
             hsts: hsts.as_ref().map(hsts_line).unwrap_or_default(),
             rewrite_location: *rewrite_location,

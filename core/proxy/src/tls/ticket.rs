@@ -11,6 +11,8 @@ use aws_lc_rs::rand;
 use rustls::server::ProducesTickets;
 use serde::{Deserialize, Serialize};
 
+use super::quic::QuicSecrets;
+
 /// How long a key seals tickets.
 const SEALS_SECONDS: u64 = 6 * 3600;
 /// How much longer it opens them, which is how long a ticket is good for at least.
@@ -27,6 +29,7 @@ const NAME_LEN: usize = 16;
 pub(crate) struct TicketKeys {
     /// The newest first.
     keys: Mutex<Vec<Arc<Key>>>,
+    quic: Mutex<Option<QuicSecrets>>,
 }
 
 struct Key {
@@ -38,6 +41,8 @@ struct Key {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TicketMemory {
     keys: Vec<KeyMemory>,
+    #[serde(default)]
+    quic: Option<QuicSecrets>,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,8 +113,10 @@ impl TicketKeys {
     /// What another process needs to open the tickets of this one.
     pub(crate) fn memory(&self) -> TicketMemory {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let quic = self.quic.lock().unwrap_or_else(PoisonError::into_inner);
         TicketMemory {
             keys: keys.iter().map(|key| key.memory.clone()).collect(),
+            quic: quic.clone(),
         }
     }
 
@@ -120,6 +127,17 @@ impl TicketKeys {
         let known = known.filter_map(Key::of).filter(|key| key.opens(now));
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         *keys = known.map(Arc::new).collect();
+        let mut quic = self.quic.lock().unwrap_or_else(PoisonError::into_inner);
+        *quic = memory.quic.as_ref().map(QuicSecrets::next);
+    }
+
+    /// What QUIC needs to be kept; nothing when the system gives no randomness.
+    pub(crate) fn quic(&self) -> Option<QuicSecrets> {
+        let mut quic = self.quic.lock().unwrap_or_else(PoisonError::into_inner);
+        if quic.is_none() {
+            *quic = QuicSecrets::new();
+        }
+        quic.clone()
     }
 }
 

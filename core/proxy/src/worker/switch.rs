@@ -218,9 +218,9 @@ impl Worker {
         for (name, local, moved) in staged.services {
             match present.services.get(&name) {
                 Some(live) if !moved => {
-                    let before = live.protocol();
+                    let before = live.spoken();
                     leftovers.configurations.push(live.switch(local));
-                    if live.protocol() != before {
+                    if live.spoken() != before {
                         leftovers.services.push(Rc::clone(live));
                     }
                 }
@@ -258,7 +258,7 @@ impl Worker {
         if present.listeners.contains_key(&key) {
             return;
         }
-        let Some(listener) = Listener::new(socket.bound, self.index, live) else {
+        let Some(listener) = Listener::new(socket.bound, self, live) else {
             return;
         };
         let listener = Rc::new(listener);

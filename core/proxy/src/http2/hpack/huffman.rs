@@ -84,7 +84,7 @@ const fn codes() -> Codes {
 }
 
 /// Decodes a string behind what is in `out`. `None`: it is not well formed (RFC 7541 section 5.2).
-pub(super) fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut input = bytes.iter();
     // The bits that were read and not used, at the top.
     let (mut bits, mut count) = (0_u64, 0_u32);

@@ -51,4 +51,16 @@ pub enum Version {
     Http11,
     /// HTTP/2, in the form of HTTP/1.1.
     Http2,
+    /// HTTP/3, in the form of HTTP/1.1.
+    Http3,
+}
+
+impl Version {
+    /// Whether requests share a connection, on streams of their own.
+    pub const fn has_streams(self) -> bool {
+        match self {
+            Self::Http10 | Self::Http11 => false,
+            Self::Http2 | Self::Http3 => true,
+        }
+    }
 }

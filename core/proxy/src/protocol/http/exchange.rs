@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use lb_model::config::PrivateConnections;
 use tokio::time::Instant;
 
-use super::codec::{BadMessage, RequestHead, Version};
+use super::codec::{BadMessage, RequestHead};
 use super::facts::{Facts, Request};
 use super::respond::{self, Answer};
 use super::send::{ResponseSlot, Upload};
@@ -308,7 +308,7 @@ impl<S: Stream> Connection<S> {
         facts: &mut Facts<'a>,
     ) -> Result<After, ProxyError> {
         let (head, bytes) = (forward.ask.hop.head, forward.ask.hop.bytes);
-        if head.version == Version::Http2 {
+        if head.version.has_streams() {
             // Its frames have been checked, and a client may wait for a response before it sends any.
             forbid_windows_auth(head.windows_auth, forward)?;
         } else {

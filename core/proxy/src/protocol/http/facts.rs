@@ -164,6 +164,7 @@ fn http_record<'a>(request: Option<&Request<'a>>, status: Option<u16>) -> HttpRe
             Version::Http10 => b"HTTP/1.0",
             Version::Http11 => b"HTTP/1.1",
             Version::Http2 => b"HTTP/2.0",
+            Version::Http3 => b"HTTP/3.0",
         },
         host: (!authority.is_empty()).then_some(authority),
         referer: field(FieldKind::Referer),

@@ -41,7 +41,7 @@ impl<S: Stream> Connection<S> {
         let request = forward.ask.hop.head;
         let http10 = request.version == Version::Http10;
         let unframed = matches!(response.framing, Framing::Chunked | Framing::UntilClose);
-        if request.version == Version::Http2 {
+        if request.version.has_streams() {
             forbid_windows_auth(response.windows_auth, forward)?;
         }
         let encoding = if unframed && request.version == Version::Http11 {
@@ -66,6 +66,7 @@ impl<S: Stream> Connection<S> {
             keep_alive: keep,
             encoding,
             hsts: security.hsts(),
+            alt_svc: self.alt_svc(request.version),
             secure_authority: security
                 .rewrites_location()
                 .then(|| request.authority(hop.bytes)),

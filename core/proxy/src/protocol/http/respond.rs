@@ -8,6 +8,7 @@ use lb_model::config::{FixedResponse, Redirect};
 use lb_model::value::LocationPart;
 use tokio::time::Instant;
 
+use super::alt_svc::AltSvc;
 use super::codec::{BadMessage, Framing, RequestHead, Version};
 use super::facts::Facts;
 use super::{After, Connection, Scratch};
@@ -94,7 +95,7 @@ impl<'a> Answer<'a> {
 
     fn write(
         &self,
-        (edits, hsts): (&Edits<'_>, &[u8]),
+        (edits, hsts, alt_svc): (&Edits<'_>, &[u8], AltSvc),
         after: After,
         version: Version,
         to_head: bool,
@@ -122,6 +123,7 @@ impl<'a> Answer<'a> {
         }
         edits.write(out);
         out.extend_from_slice(hsts);
+        alt_svc.write(out);
         if after != After::Keep {
             out.extend_from_slice(b"Connection: close\r\n");
         } else if version == Version::Http10 {
@@ -155,8 +157,9 @@ impl<S: Stream> Connection<S> {
         };
         let to_head = head.method(bytes) == b"HEAD";
         out.clear();
+        let alt_svc = self.alt_svc(head.version);
         self.live.look(|service| {
-            let extra = (edits, service.security.hsts());
+            let extra = (edits, service.security.hsts(), alt_svc);
             answer.write(extra, after, head.version, to_head, out);
         });
         facts.status = Some(answer.status);
@@ -185,8 +188,9 @@ impl<S: Stream> Connection<S> {
         scratch.to_client.clear();
         let answer = Answer::text(message.status, &body);
         let (edits, version) = (Edits::default(), Version::Http11);
+        let out = &mut scratch.to_client;
         self.live.look(|service| {
-            let (extra, out) = ((&edits, service.security.hsts()), &mut scratch.to_client);
+            let extra = (&edits, service.security.hsts(), AltSvc::Nothing);
             answer.write(extra, After::Linger, version, false, out);
         });
         facts.status = Some(message.status);

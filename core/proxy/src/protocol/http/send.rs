@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::alt_svc::AltSvc;
 use super::codec::{BadMessage, BodyDecoder, Framing, RequestHead, ResponseHead, Version};
 use super::pace::{Pace, Slow};
 use super::write::{self, ResponseContext};
@@ -220,6 +221,7 @@ impl<S: Stream> Connection<S> {
             keep_alive: true,
             encoding: Encoding::Plain,
             hsts: &[],
+            alt_svc: AltSvc::Nothing,
             secure_authority: None,
         };
         write::response(&context, &mut out);

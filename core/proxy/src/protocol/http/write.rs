@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use lb_model::config::{ForwardedHeaders, TlsHeaders};
 
+use super::alt_svc::AltSvc;
 use super::codec::field::Field;
 use super::codec::{FieldKind, Framing, RequestHead, ResponseHead, Version};
 use crate::policy::forwarded::{self, Hop, write_number};
@@ -216,6 +217,7 @@ pub(super) struct ResponseContext<'a> {
     pub(super) encoding: Encoding,
     /// The line that makes browsers keep to https; empty when there is none.
     pub(super) hsts: &'a [u8],
+    pub(super) alt_svc: AltSvc,
     /// The host and port that the client asked for with https, when places there that the server names
     /// with http are given https.
     pub(super) secure_authority: Option<&'a [u8]>,
@@ -260,6 +262,7 @@ pub(super) fn response(context: &ResponseContext<'_>, out: &mut Vec<u8>) {
     }
     context.edits.write(out);
     out.extend_from_slice(context.hsts);
+    context.alt_svc.beside(head, bytes).write(out);
     if head.status == 101 {
         out.extend_from_slice(b"Connection: upgrade\r\n");
     } else if head.status >= 200 && !context.keep_alive {

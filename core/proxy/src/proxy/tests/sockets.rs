@@ -244,6 +244,17 @@ fn sockets_can_come_from_elsewhere_and_are_let_go() {
         fn release(&self, service: &Name, _: SocketAddr) {
             locked(&self.released).push(service.clone());
         }
+
+        fn listen_datagram(
+            &self,
+            _: &Name,
+            _: SocketAddr,
+            _: usize,
+        ) -> io::Result<Vec<std::net::UdpSocket>> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        fn release_datagram(&self, _: &Name, _: SocketAddr) {}
     }
 
     let kept = Arc::new(Kept::default());
