@@ -1,16 +1,11 @@
 """Changes of a large configuration: 10,000 servers in 1,000 pools, through the admin API."""
 
-import contextlib
-import http.client
 import json
 import math
-import pathlib
-import re
-import socket
 import statistics
-import subprocess
-import tempfile
 import time
+
+from balancer import started
 
 POOLS = 1_000
 SERVERS_PER_POOL = 10
@@ -27,9 +22,7 @@ PLAN_MAX_MS, APPLY_MAX_MS, PAUSE_MAX_MS = 200, 150, 1
 def measure(program, rounds):
     """The figures of each change: milliseconds of each round, and the longest pause of a worker."""
     results = []
-    with tempfile.TemporaryDirectory(prefix="lbctl-large-") as folder, started(
-        program, pathlib.Path(folder)
-    ) as api:
+    with started(program, large_document()) as api:
         document = api.read("/config")
         for title, count, form in CHANGES:
             figures = {"change": title, "plan_ms": [], "apply_ms": [], "pause_ms": []}
@@ -77,62 +70,6 @@ def large_document():
             address = f"10.{server}.{pool // 250}.{pool % 250 + 1}:80"
             text.append(f's{server} = {{ address = "{address}" }}')
     return "\n".join(text) + "\n"
-
-
-@contextlib.contextmanager
-def started(program, folder):
-    """A balancer with that document, until the block ends."""
-    document, state = folder / "lb.toml", folder / "state"
-    document.write_text(large_document())
-    command = [program, "run", "--config", document, "--state-dir", state, "--output", "json"]
-    with open(folder / "log", "wb") as log:
-        child = subprocess.Popen(
-            list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
-        )
-    try:
-        if not child.stdout.readline():
-            raise SystemExit(f"error: lbctl did not start\n{(folder / 'log').read_text()}")
-        yield Api(state / "admin.sock")
-    finally:
-        child.terminate()
-        child.wait(timeout=60)
-
-
-class Api:
-    """The admin API on a Unix socket, over one connection."""
-
-    def __init__(self, path):
-        self.connection = http.client.HTTPConnection("localhost")
-        self.connection.sock = socket.socket(socket.AF_UNIX)
-        self.connection.sock.connect(str(path))
-
-    def ask(self, method, path, body=None):
-        """The bytes of the answer, which must be good."""
-        fields = {"Content-Type": "application/json"} if body else {}
-        self.connection.request(method, path, body, fields)
-        answer = self.connection.getresponse()
-        received = answer.read()
-        if answer.status != 200:
-            raise SystemExit(f"error: {method} {path}: {answer.status} {received.decode()[:2000]}")
-        return received
-
-    def read(self, path):
-        """What is at a path."""
-        return json.loads(self.ask("GET", path))
-
-    def timed(self, path, body):
-        """An answer, and how many milliseconds it took from the first byte sent to the last received."""
-        began = time.perf_counter()
-        received = self.ask("POST", path, body)
-        spent = (time.perf_counter() - began) * 1e3
-        return json.loads(received), spent
-
-    def pauses(self):
-        """How many pauses of workers there were, by their upper bound in milliseconds."""
-        text = self.ask("GET", "/metrics").decode()
-        pattern = r'^lb_worker_pause_seconds_bucket\{le="([^"]+)"\} (\d+)$'
-        found = re.findall(pattern, text, re.MULTILINE)
-        return {float(bound) * 1e3: int(count) for bound, count in found}
 
 
 def longest(before, after):

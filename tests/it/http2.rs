@@ -1,8 +1,12 @@
-//! HTTP/2 with real clients: `curl`, `nghttp` and `h2load`.
+//! HTTP/2 with real clients: `curl`, `nghttp`, `h2load` and Python's `h2`.
 
 use std::path::Path;
+use std::time::Duration;
 
-use lb_tests::{Authority, Balancer, Nginx, eventually, run, shop};
+use lb_tests::{
+    Answer, Authority, Balancer, Nginx, WebServer, document, eventually, python, python_server,
+    run, run_within, shop,
+};
 
 /// What nginx answers on the paths of these tests.
 const LOCATIONS: &str = "location /seen { return 200 '$request_method $request_uri $server_protocol $host'; } \
@@ -154,4 +158,65 @@ async fn an_upgrade_of_the_program_fails_no_request_over_it() {
     );
     let told = clients.await.unwrap().expect_success("the clients");
     assert_eq!(told.matches(" 2 200\n").count(), 300, "{told}");
+}
+
+/// Two services with the same rules, of which one speaks TLS.
+const WITH_SOCKETS: &str = r#"
+[virtual_services.shop]
+address = "127.0.0.1:0"
+pool = "web"
+tls = { certificates = ["ec"] }
+
+[[virtual_services.shop.rules]]
+name = "sockets"
+match = { path = { exact = "/socket" } }
+action = { pool = "sockets" }
+
+[virtual_services.plain]
+address = "127.0.0.1:0"
+pool = "web"
+
+[[virtual_services.plain.rules]]
+name = "sockets"
+match = { path = { exact = "/socket" } }
+action = { pool = "sockets" }
+
+[pools.web.servers]
+a = { address = "@a" }
+
+[pools.sockets.servers]
+b = { address = "@b" }
+"#;
+
+#[tokio::test]
+async fn a_strict_client_finds_nothing_wrong_and_has_web_sockets() {
+    let authority = Authority::new("Root").await;
+    authority.issue("ec", &["shop.test"], "30").await;
+    let server = WebServer::answering("a", |request| match request.target().as_str() {
+        "/echo" => Answer::ok(request.body.clone()),
+        other => Answer::ok(other),
+    })
+    .await;
+    let sockets = python_server("websocket_echo.py", "b", &[]).await;
+    let text = format!("{WITH_SOCKETS}{}", authority.certificate("ec"));
+    let balancer = Balancer::start(&document(&text, &[&server, &sockets])).await;
+    for (service, trusted) in [("plain", None), ("shop", Some(authority.file("ca.pem")))] {
+        let port = balancer.address(service).port().to_string();
+        let mut client = python("h2_client.py");
+        client.args(["127.0.0.1", &port]).args(trusted);
+        let seen = run_within(Duration::from_mins(1), &mut client).await;
+        let seen = seen.expect_success("the client");
+        let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
+        let upload = serde_json::json!({ "same": true, "status": "200" });
+        assert_eq!(seen["upload"], upload, "{service}");
+        let counts = ["many", "messages", "again"].map(|key| seen[key].as_u64());
+        assert_eq!(counts, [Some(100), Some(4), Some(100)], "{service}");
+    }
+    let trailers =
+        |request: &lb_tests::Message| String::from_utf8_lossy(&request.trailers) == "x-sum: 7\r\n";
+    let requests = server.requests();
+    assert_eq!(
+        requests.iter().filter(|request| trailers(request)).count(),
+        2
+    );
 }

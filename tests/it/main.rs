@@ -22,6 +22,8 @@ mod certificates;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod chromium;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod corpus;

@@ -23,10 +23,7 @@ pub(super) fn edited(config: &Config, edits: &[Edit]) -> Result<Config, Vec<Prob
     let part = part.or_else(|_| edit(config, edits).map(|whole| self::part(&whole, &names)))?;
     let mut whole = config.clone();
     for (noun, name) in names {
-        match noun {
-            Top::Pool => put(&mut whole.pools, name, &part.pools),
-            Top::VirtualService => put(&mut whole.virtual_services, name, &part.virtual_services),
-        }
+        put(noun, name, &mut whole, &part);
     }
     Ok(whole)
 }
@@ -42,6 +39,8 @@ pub(super) fn value(config: &Config, path: &ObjectPath) -> Option<Value> {
 /// The kinds of objects of which a document has many.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Top {
+    Authority,
+    Certificate,
     Pool,
     VirtualService,
 }
@@ -53,6 +52,8 @@ fn top(path: &ObjectPath) -> Option<(Top, Name)> {
         top = holder;
     }
     let noun = match top.noun().singular {
+        "authority" => Top::Authority,
+        "certificate" => Top::Certificate,
         "pool" => Top::Pool,
         "virtual_service" => Top::VirtualService,
         _ => return None,
@@ -64,22 +65,24 @@ fn top(path: &ObjectPath) -> Option<(Top, Name)> {
 fn part(config: &Config, names: &BTreeSet<(Top, Name)>) -> Config {
     let mut part = Config::default();
     for (noun, name) in names {
-        match noun {
-            Top::Pool => put(&mut part.pools, name.clone(), &config.pools),
-            Top::VirtualService => {
-                put(
-                    &mut part.virtual_services,
-                    name.clone(),
-                    &config.virtual_services,
-                );
-            }
-        }
+        put(*noun, name.clone(), &mut part, config);
     }
     part
 }
 
-/// Makes an entry what it is there.
-fn put<T: Clone>(entries: &mut BTreeMap<Name, T>, name: Name, from: &BTreeMap<Name, T>) {
+/// Makes an object of one document what it is in another.
+fn put(noun: Top, name: Name, config: &mut Config, from: &Config) {
+    match noun {
+        Top::Authority => put_entry(&mut config.authorities, name, &from.authorities),
+        Top::Certificate => put_entry(&mut config.certificates, name, &from.certificates),
+        Top::Pool => put_entry(&mut config.pools, name, &from.pools),
+        Top::VirtualService => {
+            put_entry(&mut config.virtual_services, name, &from.virtual_services);
+        }
+    }
+}
+
+fn put_entry<T: Clone>(entries: &mut BTreeMap<Name, T>, name: Name, from: &BTreeMap<Name, T>) {
     match from.get(&name) {
         Some(entry) => drop(entries.insert(name, entry.clone())),
         None => drop(entries.remove(&name)),
@@ -100,6 +103,8 @@ mod tests {
                     { "name": "a", "action": { "pool": "api" } }, { "name": "b", "action": { "pool": "web" } }] },
                 "intranet": { "address": "127.0.0.1:81", "pool": "api" } },
             "pools": { "web": { "servers": { "iis1": { "address": "10.0.0.1:80" } } }, "api": {} },
+            "certificates": { "shop": { "source": { "files": { "certificate": "/a.pem", "key": "/a.key" } } } },
+            "authorities": { "corp": { "source": { "file": "/ca.pem" } } },
             "limits": { "connections_max": 1000 } }"#;
         let config = parse(text, Format::Json).unwrap();
         let put = |path: &str, value| json!({ "put": { "path": path, "value": value } });
@@ -128,6 +133,16 @@ mod tests {
                 "pools/wbe/servers/a",
                 json!({ "address": "10.0.0.2:80" })
             )]),
+            json!([change(
+                "certificates/shop",
+                json!({ "source": { "files": { "key": "/b.key" } } })
+            )]),
+            json!([put(
+                "certificates/own",
+                json!({ "source": { "self_signed": { "names": ["a.test"] } } })
+            )]),
+            json!([delete("certificates/shop"), delete("authorities/corp")]),
+            json!([change("authorities/crop", json!({}))]),
             json!([]),
         ];
         for case in cases {
@@ -140,6 +155,8 @@ mod tests {
             "virtual_services/shop/rules/b",
             "limits",
             "pools/x",
+            "certificates/shop",
+            "authorities/corp",
         ] {
             let object_path = path.parse().unwrap();
             assert_eq!(
