@@ -52,6 +52,8 @@ mod messages;
 #[cfg(test)]
 mod observability;
 #[cfg(test)]
+mod ocsp;
+#[cfg(test)]
 mod operate;
 #[cfg(test)]
 mod parity;

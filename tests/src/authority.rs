@@ -69,13 +69,34 @@ impl Authority {
 
     /// The same, with what `openssl x509` is told of the time, and `openssl req` of the key.
     pub async fn issue_with(&self, name: &str, hosts: &[&str], time: &[&str], key: &[&str]) {
+        self.issue_all(name, hosts, time, key, "").await;
+    }
+
+    /// A certificate like others, which says this, too: lines of extensions as openssl has them.
+    /// Behind it in its file is that of the authority.
+    pub async fn issue_saying(&self, name: &str, hosts: &[&str], extensions: &str) {
+        let key = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+        self.issue_all(name, hosts, &["-days", "60"], &key, extensions)
+            .await;
+        let file = self.path(&format!("{name}.pem"));
+        let read = |path: &Path| fs::read_to_string(path).expect("read");
+        let both = read(&file) + &read(&self.path("ca.pem"));
+        fs::write(file, both).expect("write");
+    }
+
+    /// Has the books know a certificate as one that is valid.
+    pub async fn know(&self, name: &str) {
+        self.ca(&["-valid", &format!("{name}.pem")]).await;
+    }
+
+    async fn issue_all(&self, name: &str, hosts: &[&str], time: &[&str], key: &[&str], more: &str) {
         let (key_file, request) = (format!("{name}-key.pem"), format!("{name}.csr"));
         let subject = format!("/CN={}", hosts[0]);
         let newkey = [&["req", "-newkey"], key, &["-nodes", "-keyout", &key_file]].concat();
         self.openssl(&[&newkey[..], &["-out", &request, "-subj", &subject]].concat())
             .await;
         let names: Vec<_> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
-        let extensions = format!("subjectAltName={}\n", names.join(","));
+        let extensions = format!("subjectAltName={}\n{more}", names.join(","));
         fs::write(self.path("extensions"), extensions).expect("write");
         let certificate = format!("{name}.pem");
         let sign = [

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lb_model::api::{
     CertificateImport, CertificateStatus, CertificateWarning, Certificates, ErrorCode,
-    KeptCertificate, KeyKind, SigningRequest,
+    KeptCertificate, KeyKind, OcspStatus, SigningRequest,
 };
 use lb_model::edit::{Edit, ObjectPath};
 use serde_json::json;
@@ -207,6 +207,18 @@ fn table(found: &Certificates, paint: Paint) -> String {
     }
     let mut text = table.text(paint);
     for (name, status) in &found.certificates {
+        if let Some(OcspStatus {
+            responder,
+            good_until: Some(until),
+            ..
+        }) = &status.ocsp
+        {
+            writeln!(
+                text,
+                "\n{name}: clients are told until {until} that it is not revoked, by {responder}"
+            )
+            .expect("a String takes every write");
+        }
         for found in status.problem.iter().chain(&status.warnings) {
             write!(text, "\n{name}: ").expect("a String takes every write");
             warn(&mut text, found, paint);

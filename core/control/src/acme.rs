@@ -1,11 +1,8 @@
 //! Certificates that authorities issue by themselves (ACME, RFC 8555): ordered when there is none, and
-//! again when a third of their life is left. A thread of its own does that, so that no traffic and no
-//! change waits for an authority.
+//! again when a third of their life is left.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lb_model::Config;
@@ -13,9 +10,9 @@ use lb_model::api::Timestamp;
 use lb_model::config::CertificateSource;
 use lb_model::value::Name;
 use rustls::sign::CertifiedKey;
-use tokio::sync::oneshot;
 
 use crate::certificate::{Keeper, is_due};
+use crate::pace::pause;
 use crate::{Controller, Engine};
 
 mod error;
@@ -28,9 +25,6 @@ use order::Wanted;
 
 /// How often it is looked whether something is to be done.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long to wait after the first attempt that failed; twice as long after each further one.
-const AGAIN_MIN: Duration = Duration::from_mins(1);
-const AGAIN_MAX: Duration = Duration::from_hours(6);
 /// How long to wait, and how often, when it only went wrong by chance.
 const AGAIN_AFTER_MISHAP: Duration = Duration::from_secs(2);
 const MISHAPS_MAX: u32 = 5;
@@ -106,83 +100,16 @@ impl Orders {
     }
 }
 
-/// How long to wait after so many failures in a row: not all balancers at once.
-fn pause(times: u32) -> Duration {
-    let doubled = AGAIN_MIN.saturating_mul(1 << times.saturating_sub(1).min(16));
-    let mut random = [0];
-    // Without chance all wait the same.
-    let _filled = aws_lc_rs::rand::fill(&mut random);
-    let share = 0.9 + f64::from(random[0]) / 255.0 * 0.2;
-    doubled.min(AGAIN_MAX).mul_f64(share)
-}
-
-/// Orders certificates for as long as it is there.
-#[derive(Debug)]
-pub struct Renewer {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Renewer {
-    /// Begins to order what the document in force names.
-    ///
-    /// # Errors
-    /// There is no thread for it.
-    pub fn start<E: Engine>(
-        controller: &Arc<Controller<E>>,
-        keeper: Arc<Keeper>,
-        challenges: Arc<dyn Challenges>,
-    ) -> io::Result<Self> {
-        let (stop, stopped) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(2)
-            .build()?;
-        let work = Work {
-            controller: Arc::downgrade(controller),
-            keeper,
-            challenges,
-        };
-        let thread = std::thread::Builder::new()
-            .name("acme".to_owned())
-            .spawn(move || {
-                crate::background::step_back();
-                runtime.block_on(async {
-                    tokio::select! {
-                        biased;
-                        _ = stopped => {}
-                        () = work.run() => {}
-                    }
-                });
-                // Looking up a host cannot be interrupted.
-                runtime.shutdown_background();
-            })?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Renewer {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // It has told why, if it has failed.
-            drop(thread.join());
-        }
-    }
-}
-
-/// What the thread works with. It never holds the controller for longer than a look.
-struct Work<E: Engine> {
-    controller: Weak<Controller<E>>,
-    keeper: Arc<Keeper>,
-    challenges: Arc<dyn Challenges>,
+/// Orders what the document in force names. It never holds the controller for longer than a look.
+pub(crate) struct Work<E: Engine> {
+    pub(crate) controller: Weak<Controller<E>>,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) challenges: Arc<dyn Challenges>,
 }
 
 impl<E: Engine> Work<E> {
-    async fn run(self) {
+    /// Orders for as long as there is a controller.
+    pub(crate) async fn run(self) {
         loop {
             let Some(controller) = self.controller.upgrade() else {
                 return;
@@ -255,27 +182,6 @@ impl<E: Engine> Work<E> {
             && let Err(error) = controller.refresh()
         {
             tracing::warn!(certificate = %name, %error, "a certificate that was issued is taken within a minute");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_six_hours_and_differ_a_little() {
-        for (times, minutes) in [
-            (1, 1.0),
-            (2, 2.0),
-            (5, 16.0),
-            (12, 360.0),
-            (u32::MAX, 360.0),
-        ] {
-            for _ in 0..100 {
-                let share = pause(times).as_secs_f64() / 60.0 / minutes;
-                assert!((0.899..=1.101).contains(&share), "{times}: {share}");
-            }
         }
     }
 }

@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lb_control::certificate::{Authority, Keeper, Loaded};
+use lb_control::certificate::{Authority, Keeper, Loaded, Usable};
+use lb_model::api::Timestamp;
 use lb_model::config::Config;
 use lb_proxy::{AuthorityMaterial, Challenges, Material};
 use rustls::sign::CertifiedKey;
@@ -70,21 +71,43 @@ impl lb_control::Challenges for Answers {
     }
 }
 
-/// Appends the end of each certificate to a page of metrics.
+/// Appends the end of each certificate to a page of metrics, and of what clients are told of it.
 pub(crate) fn write(page: &mut String, keeper: &Keeper) {
-    let held = keeper.held_now();
-    let ends: Vec<_> = held
+    write_times(
+        page,
+        keeper,
+        "lb_certificate_expiry_timestamp_seconds",
+        "When the certificate that is in use ends",
+        |usable| Some(usable.facts.not_after),
+    );
+    write_times(
+        page,
+        keeper,
+        "lb_certificate_ocsp_expiry_timestamp_seconds",
+        "Until when clients are told that the certificate is not revoked",
+        Usable::stapled_until,
+    );
+}
+
+fn write_times(
+    page: &mut String,
+    keeper: &Keeper,
+    metric: &str,
+    help: &str,
+    time: impl Fn(&Usable) -> Option<Timestamp>,
+) {
+    let loaded = keeper.held_now();
+    let ends: Vec<_> = loaded
         .certificates()
         .iter()
-        .filter_map(|(name, held)| Some((name, held.usable()?.facts.not_after)))
+        .filter_map(|(name, held)| Some((name, time(held.usable()?)?)))
         .collect();
     if ends.is_empty() {
         return;
     }
-    let metric = "lb_certificate_expiry_timestamp_seconds";
     write!(
         page,
-        "# HELP {metric} When the certificate that is in use ends, since 1970.\n# TYPE {metric} gauge\n"
+        "# HELP {metric} {help}, since 1970.\n# TYPE {metric} gauge\n"
     )
     .expect("a String takes every write");
     for (name, end) in ends {

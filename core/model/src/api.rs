@@ -21,7 +21,7 @@ pub use access::{
 };
 pub use certificate::{
     CertificateFacts, CertificateImport, CertificateStatus, CertificateWarning, Certificates,
-    KeptCertificate, KeyKind, MadeSigningRequest, SigningRequest,
+    KeptCertificate, KeyKind, MadeSigningRequest, OcspStatus, SigningRequest,
 };
 pub use change::{
     ApplyAnswer, ApplyRequest, ConfirmRequest, PlanAnswer, PlanRequest, RollbackRequest, Wanted,

@@ -3,7 +3,9 @@
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
-use x509_parser::oid_registry::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS;
+use x509_parser::oid_registry::{
+    OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS, OID_PKIX_ACCESS_DESCRIPTOR_OCSP, Oid,
+};
 
 /// The most certificates between one and its root. Real ones are two or three.
 const LENGTH_MAX: usize = 10;
@@ -57,25 +59,43 @@ pub(super) fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
 
 /// Where the authority says that its own certificate is.
 pub(super) fn issuer_address(certificate: &X509Certificate<'_>) -> Option<String> {
-    certificate.extensions().iter().find_map(|extension| {
+    // It stands between quotes in a command.
+    access(certificate, &OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS).find(|uri| !uri.contains('\''))
+}
+
+/// Where the authority says whether it has revoked the certificate.
+pub(super) fn responder_address(certificate: &X509Certificate<'_>) -> Option<String> {
+    access(certificate, &OID_PKIX_ACCESS_DESCRIPTOR_OCSP).find(|uri| uri.starts_with("http://"))
+}
+
+/// Where the authority can be asked for this (RFC 5280 section 4.2.2.1), as far as it is printable.
+fn access<'a>(
+    certificate: &'a X509Certificate<'_>,
+    method: &'a Oid<'_>,
+) -> impl Iterator<Item = String> {
+    let extensions = certificate.extensions().iter();
+    let found = extensions.filter_map(|extension| {
         let ParsedExtension::AuthorityInfoAccess(access) = extension.parsed_extension() else {
             return None;
         };
-        access.iter().find_map(|found| {
-            let GeneralName::URI(uri) = &found.access_location else {
-                return None;
-            };
-            let is_issuer = found.access_method == OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS;
-            // It stands between quotes in a command.
-            let is_harmless = uri.chars().all(|c| c.is_ascii_graphic() && c != '\'');
-            (is_issuer && is_harmless).then(|| (*uri).to_owned())
-        })
+        Some(&access.accessdescs)
+    });
+    let found = found.flatten();
+    found.filter_map(move |found| {
+        let GeneralName::URI(uri) = &found.access_location else {
+            return None;
+        };
+        let is_harmless = uri.chars().all(|c| c.is_ascii_graphic());
+        (found.access_method == *method && is_harmless).then(|| (*uri).to_owned())
     })
 }
 
 /// Authorities renew their certificates under the same name: the signature tells which one it is. What
 /// cannot be checked here is believed by its name; clients check it anyway.
-fn has_signed(authority: &X509Certificate<'_>, certificate: &X509Certificate<'_>) -> bool {
+pub(super) fn has_signed(
+    authority: &X509Certificate<'_>,
+    certificate: &X509Certificate<'_>,
+) -> bool {
     authority.subject().as_raw() == certificate.issuer().as_raw()
         && !matches!(
             certificate.verify_signature(Some(authority.public_key())),

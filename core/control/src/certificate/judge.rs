@@ -17,8 +17,9 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 
-use super::chain::{Chain, is_self_issued, issuer_address};
+use super::chain::{Chain, has_signed, is_self_issued, issuer_address, responder_address};
 use super::{Key, Material, Unusable};
+use crate::ocsp::{Answer, Subject};
 
 /// The most names that are told of one certificate.
 const NAMES_MAX: usize = 1000;
@@ -43,6 +44,10 @@ pub struct Usable {
     pub warnings: Vec<CertificateWarning>,
     /// Where it comes from, for people.
     pub place: String,
+    /// With whom to ask whether it is revoked, if it says so and its issuer is with it.
+    pub(crate) subject: Option<Subject>,
+    /// What the responder has said, which `certified` shows to clients.
+    pub(crate) staple: Option<Answer>,
     /// Whether it only serves until an authority has issued another one.
     pub stands_in: bool,
 }
@@ -100,12 +105,19 @@ pub fn judge(material: Material, is_root: &dyn Fn(&[u8]) -> bool) -> Result<Judg
         facts,
         warnings,
         place,
+        subject: subject(leaf, &parsed),
+        staple: None,
         stands_in: false,
     };
     Ok(Judged { usable, key })
 }
 
 impl Usable {
+    /// Until when clients are told that it is not revoked, if they are.
+    pub fn stapled_until(&self) -> Option<Timestamp> {
+        Some(self.staple?.until)
+    }
+
     /// Whether it is valid at this time.
     pub fn check_time(&self, now: Timestamp) -> Result<(), Unusable> {
         let (place, subject) = (self.place.clone(), short(&self.facts));
@@ -142,6 +154,13 @@ fn parse<'a>(der: &'a CertificateDer<'_>, place: &str) -> Result<X509Certificate
         Ok(_) => Err(damaged("something follows it".to_owned())),
         Err(_) => Err(damaged("it is no whole X.509 certificate".to_owned())),
     }
+}
+
+/// With whom to ask whether a certificate is revoked.
+fn subject(leaf: &X509Certificate<'_>, parsed: &[X509Certificate<'_>]) -> Option<Subject> {
+    let responder = responder_address(leaf)?;
+    let issuer = parsed.iter().find(|other| has_signed(other, leaf))?;
+    Some(Subject::new(leaf, issuer, responder))
 }
 
 /// The certificate that the key belongs to.

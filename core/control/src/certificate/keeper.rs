@@ -14,6 +14,7 @@ use lb_model::config::{
 };
 use lb_model::value::{CertificateName, Name};
 use rustls::RootCertStore;
+use rustls::sign::CertifiedKey;
 
 use super::file::{self, Stamp};
 use super::pem::{Part, Parts};
@@ -21,6 +22,7 @@ use super::vault::is_due;
 use super::{Authority, Unusable, Usable, Vault, judge};
 use crate::Clock;
 use crate::acme::Orders;
+use crate::ocsp::{self, Unanswered};
 
 /// Has the certificates and authorities of the document in force.
 pub struct Keeper {
@@ -28,6 +30,7 @@ pub struct Keeper {
     vault: Vault,
     held: Mutex<Loaded>,
     orders: Orders,
+    unanswered: Mutex<BTreeMap<Name, Unanswered>>,
     system: OnceLock<Arc<RootCertStore>>,
 }
 
@@ -78,6 +81,11 @@ impl NotLoaded {
 }
 
 impl<M, T> Held<M, T> {
+    /// What the document says of it.
+    pub const fn model(&self) -> &M {
+        &self.model
+    }
+
     /// What is used; none when there never was anything that can be.
     pub const fn usable(&self) -> Option<&T> {
         self.usable.as_ref()
@@ -155,7 +163,7 @@ impl Source for CertificateModel {
     const KIND: &'static str = "certificates";
 
     fn paths(&self, name: &Name, keeper: &Keeper) -> Vec<PathBuf> {
-        match &self.source {
+        let mut paths = match &self.source {
             CertificateSource::Files(CertificateFiles { certificate, key }) => {
                 vec![certificate.clone(), key.clone()]
             }
@@ -164,11 +172,15 @@ impl Source for CertificateModel {
             }
             CertificateSource::Acme(_) => vec![keeper.vault.issued_path(name)],
             CertificateSource::SelfSigned(_) => Vec::new(),
+        };
+        if self.ocsp_stapling {
+            paths.push(keeper.vault.staple_path(name));
         }
+        paths
     }
 
     fn load(&self, name: &Name, keeper: &Keeper) -> Result<Usable, Unusable> {
-        match &self.source {
+        let usable = match &self.source {
             CertificateSource::Files(files) => keeper.files(files),
             CertificateSource::Stored(StoredCertificate { fingerprint }) => keeper
                 .vault
@@ -177,7 +189,12 @@ impl Source for CertificateModel {
                 keeper.vault.self_signed(name, &hosts(names), keeper.now())
             }
             CertificateSource::Acme(order) => keeper.issued(name, order),
-        }
+        }?;
+        Ok(if self.ocsp_stapling {
+            keeper.stapled(name, usable)
+        } else {
+            usable
+        })
     }
 
     fn judge(&self, name: &Name, keeper: &Keeper) -> Result<(), Unusable> {
@@ -200,7 +217,7 @@ impl Source for CertificateModel {
 
     fn is_same(one: &Usable, other: &Usable) -> bool {
         // The key belongs to the certificate, so it is the same, too.
-        one.certified.cert == other.certified.cert
+        one.certified.cert == other.certified.cert && one.certified.ocsp == other.certified.ocsp
     }
 }
 
@@ -241,6 +258,7 @@ impl Keeper {
             vault,
             held: Mutex::default(),
             orders: Orders::default(),
+            unanswered: Mutex::default(),
             system: OnceLock::new(),
         }
     }
@@ -322,6 +340,13 @@ impl Keeper {
     /// Orders that did not end well.
     pub(crate) const fn orders(&self) -> &Orders {
         &self.orders
+    }
+
+    /// What responders have not answered.
+    pub(crate) fn unanswered(&self) -> MutexGuard<'_, BTreeMap<Name, Unanswered>> {
+        self.unanswered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -440,7 +465,7 @@ impl Keeper {
         match (&old.usable, &mut new.usable) {
             // The object stays, so that nothing is built anew for it.
             (Some(before), Some(after)) if S::is_same(before, after) => after.clone_from(before),
-            _ => tracing::info!(kind, %name, "its files have changed and are taken"),
+            _ => tracing::info!(kind, %name, "what it is made of has changed and is taken"),
         }
         new
     }
@@ -448,6 +473,28 @@ impl Keeper {
     fn stamps<S: Source>(&self, name: &Name, model: &S) -> Box<[Option<Stamp>]> {
         let paths = model.paths(name, self);
         paths.iter().map(|path| file::stamp(path)).collect()
+    }
+
+    /// The same certificate with what its responder has said last, if that may be told on.
+    fn stapled(&self, name: &Name, usable: Usable) -> Usable {
+        let said = usable
+            .subject
+            .as_ref()
+            .zip(self.vault.staple(name))
+            // It may be about another certificate that had this name, or too old: another one is fetched.
+            .and_then(|(subject, said)| {
+                Some((ocsp::check(&said, subject, self.now()).ok()?, said))
+            });
+        let Some((answer, said)) = said else {
+            return usable;
+        };
+        let mut certified = CertifiedKey::clone(&usable.certified);
+        certified.ocsp = Some(said);
+        Usable {
+            certified: Arc::new(certified),
+            staple: Some(answer),
+            ..usable
+        }
     }
 
     /// What an authority has issued, or one of our own that stands in until it has.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use lb_model::Config;
-use lb_model::api::{CertificateStatus, CertificateWarning, Certificates, Timestamp};
+use lb_model::api::{CertificateStatus, CertificateWarning, Certificates, OcspStatus, Timestamp};
 use lb_model::config::{Certificate, CertificateSource};
 use lb_model::value::Name;
 
 use super::{Keeper, Unusable, Usable};
+use crate::ocsp::Unanswered;
 
 /// When somebody should begin to think of the next one.
 const SOON: Duration = Duration::from_hours(30 * 24);
@@ -26,9 +27,14 @@ impl Keeper {
             let renews = document.certificates.get(name).is_some_and(renews_itself);
             let ends = usable.and_then(|usable| ends(usable, now));
             warnings.extend(ends.filter(|_| !renews));
+            let unanswered = self.unanswered().get(name).cloned();
+            warnings.extend(unanswered.iter().map(|found| found.warning.clone()));
             CertificateStatus {
                 facts: usable.map(|usable| usable.facts.clone()),
                 warnings,
+                ocsp: held
+                    .filter(|held| held.model().ocsp_stapling)
+                    .and_then(|held| stapled(held.usable()?, unanswered.as_ref())),
                 problem: held
                     .and_then(|held| held.problem())
                     .map(told)
@@ -75,6 +81,17 @@ impl Keeper {
             help: failed.help,
         })
     }
+}
+
+fn stapled(usable: &Usable, unanswered: Option<&Unanswered>) -> Option<OcspStatus> {
+    let subject = usable.subject.as_ref()?;
+    let staple = usable.staple;
+    let next = unanswered.map(|unanswered| unanswered.next_at);
+    Some(OcspStatus {
+        responder: subject.responder.clone(),
+        good_until: staple.map(|answer| answer.until),
+        next_question_at: next.or(staple.map(|answer| answer.refresh_at())),
+    })
 }
 
 fn renews_itself(certificate: &Certificate) -> bool {

@@ -131,6 +131,33 @@ impl Vault {
         self.directory.join(format!("acme-{name}.pem"))
     }
 
+    /// What a responder has said of the certificate of this name, or of one before it.
+    pub(super) fn staple(&self, name: &Name) -> Option<Vec<u8>> {
+        Machine.read(&self.staple_path(name), FILE_BYTES_MAX).ok()
+    }
+
+    /// Keeps what a responder has said, durably.
+    pub(crate) fn keep_staple(&self, name: &Name, answer: &[u8]) -> Result<(), Unusable> {
+        let path = self.staple_path(name);
+        let made = Machine.make_dir(&self.directory);
+        let written = made.and_then(|()| replace(&Machine, &path, answer));
+        written.map_err(|error| Unusable::File {
+            place: place(&path),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Forgets what a responder has said.
+    pub(crate) fn drop_staple(&self, name: &Name) {
+        // It fails when there is none.
+        drop(Machine.remove(&self.staple_path(name)));
+    }
+
+    /// The file of what a responder has said.
+    pub(super) fn staple_path(&self, name: &Name) -> PathBuf {
+        self.directory.join(format!("ocsp-{name}.der"))
+    }
+
     /// A secret of the balancer that is kept under this name, if it can be opened; `of` is what it is
     /// for, and the same as when it was kept.
     pub(crate) fn secret(

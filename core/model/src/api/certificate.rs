@@ -136,8 +136,25 @@ pub struct CertificateStatus {
     /// What is wrong with what the document names now. What was there before is used on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<CertificateWarning>,
+    /// What the responder of its authority says, where that is told to clients (OCSP stapling).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ocsp: Option<OcspStatus>,
     /// The virtual services that show it to clients.
     pub virtual_services: Vec<Name>,
     /// The pools whose servers see it.
     pub pools: Vec<Name>,
+}
+
+/// What clients are told of whether a certificate is revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OcspStatus {
+    /// Who says it.
+    pub responder: String,
+    /// Until when clients are told that it is not revoked; absent while they are told nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good_until: Option<Timestamp>,
+    /// When the responder is asked again, at the earliest; absent when it is about to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_question_at: Option<Timestamp>,
 }

@@ -19,6 +19,10 @@ pub struct Certificate {
     pub description: Option<String>,
     /// Where it comes from.
     pub source: CertificateSource,
+    /// Whether clients are told with it that its authority has not revoked it (OCSP stapling), if it names
+    /// somebody who can be asked over HTTP. The certificate of who issued it must be with it.
+    #[serde(default = "yes")]
+    pub ocsp_stapling: bool,
 }
 
 /// Where a certificate and its private key come from.
@@ -107,4 +111,8 @@ fn as_optional_text<S: serde::Serializer>(
         Some(path) => as_text(path, serializer),
         None => serializer.serialize_none(),
     }
+}
+
+const fn yes() -> bool {
+    true
 }

@@ -46,7 +46,7 @@ impl Stand {
     }
 }
 
-fn key(loaded: &Loaded, name: &str) -> Option<*const rustls::sign::CertifiedKey> {
+fn key(loaded: &Loaded, name: &str) -> Option<*const CertifiedKey> {
     let held = loaded.certificates().get(name)?;
     Some(Arc::as_ptr(&held.usable()?.certified))
 }

@@ -1,0 +1,12 @@
+//! Whether certificates are revoked, told to clients with the certificate (OCSP stapling, RFC 6960 and RFC
+//! 6066 section 8): asked of the authority in the background, checked, and shown until it is too old.
+
+mod der;
+mod fetch;
+mod request;
+mod response;
+mod stapler;
+
+pub(crate) use request::Subject;
+pub(crate) use response::{Answer, check};
+pub(crate) use stapler::{Stapler, Unanswered};
