@@ -8,8 +8,9 @@ from proxies import HUGE_BYTES, LARGE_BYTES
 @dataclasses.dataclass(frozen=True)
 class Case:
     """One row. The bars are shares of what another proxy takes, or bytes for a connection. `client` is
-    who asks: `wrk`, `h2load` (HTTP/2), or `handshakes` (a connection each, its session `resumed` or
-    not). What is `bulky` counts by the GiB and not by the request."""
+    who asks: `wrk`, `h2load` (HTTP/2), `aioquic` (HTTP/3), or `handshakes` (a connection each, its session
+    `resumed` or not). What is `bulky` counts by the GiB and not by the request. `only` lbctl does what
+    the proxies of Debian cannot."""
 
     name: str
     title: str
@@ -27,6 +28,7 @@ class Case:
     streams: int = 1
     resumed: bool = False
     bulky: bool = False
+    only: bool = False
 
 
 ALL = [
@@ -43,6 +45,8 @@ ALL = [
          connections=4, response_bytes=HUGE_BYTES, bulky=True),
     Case("http2", "HTTP/2 over TLS, small GET, 16 connections, 32 streams", haproxy_max=0.95,
          secure=True, client="h2load", connections=16, streams=32, response_bytes=0),
+    Case("http3", "HTTP/3, small GET, 4 connections, 32 streams", haproxy_max=None, secure=True,
+         client="aioquic", connections=4, streams=32, only=True),
     Case("tls-idle", "idle TLS connection, memory", haproxy_max=None, bytes_max=16 * 1024,
          secure=True),
 ]

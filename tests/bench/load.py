@@ -11,6 +11,7 @@ import subprocess
 import time
 
 SCRIPT = pathlib.Path(__file__).with_name("load.lua")
+HTTP3_LOAD = SCRIPT.parent.parent / "peers/http3_load.py"
 ERRORS = ("connect", "read", "write", "timeout", "status")
 REQUEST = b"GET / HTTP/1.1\r\nHost: bench.example\r\n\r\n"
 
@@ -19,6 +20,8 @@ def take(proxy, case, seconds, core):
     """Loads a proxy for some seconds as the case says; the figures."""
     if case.client == "h2load":
         return h2load(proxy.secure_port, case, seconds, core)
+    if case.client == "aioquic":
+        return aioquic(proxy.secure_port, case, seconds, core)
     if case.client == "handshakes":
         return handshakes(proxy.secure_port, case, seconds)
     return wrk(proxy, case, seconds, core)
@@ -42,6 +45,24 @@ def h2load(port, case, seconds, core):
         "bytes": 0,
         "microseconds": seconds * 1_000_000,
     }
+
+
+def python_of_tests():
+    """The Python of the tests, which has aioquic; none before `tests/run install`."""
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    default = pathlib.Path(cache) / "lbctl-tests/venv/bin/python"
+    python = pathlib.Path(os.environ.get("LB_TESTS_PYTHON") or default)
+    return python if python.exists() else None
+
+
+def aioquic(port, case, seconds, core):
+    """Runs aioquic for some seconds."""
+    command = ["taskset", "-c", str(core), python_of_tests(), HTTP3_LOAD, port]
+    command += [case.connections, case.streams, seconds, case.path]
+    done = subprocess.run(
+        list(map(str, command)), check=True, text=True, capture_output=True, timeout=seconds + 60
+    )
+    return json.loads(done.stdout)
 
 
 def client_context():

@@ -226,7 +226,7 @@ x_forwarded_port = "off"
 """
             for name, port, tls in [
                 ("open", self.port, ""),
-                ("secure", self.secure_port, 'tls = { certificates = ["own"] }'),
+                ("secure", self.secure_port, 'tls = { certificates = ["own"] }\nhttp3 = true'),
             ]
         )
         text = f"""{services}

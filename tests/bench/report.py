@@ -46,6 +46,9 @@ def row(proxies, case, results, judged):
     cells = []
     for proxy in proxies:
         values = rounds[proxy.name]
+        if not values:
+            cells.append("-")
+            continue
         errors = sum(r["errors"] for r in results if is_of(r, case, proxy.name))
         cells.append(
             f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))}),"
@@ -75,7 +78,7 @@ def number(value):
 def ratio(rounds, other):
     """What lbctl takes of what another takes: the median of the rounds' ratios, as what disturbs a
     round disturbs both."""
-    if "lbctl" not in rounds or other not in rounds:
+    if not rounds.get("lbctl") or not rounds.get(other):
         return None
     pairs = zip(rounds["lbctl"], rounds[other], strict=True)
     return statistics.median(own / max(theirs, 0.001) for own, theirs in pairs)
@@ -96,6 +99,8 @@ def bar(case, rounds, ratios):
         met = None if own is None else statistics.median(own) <= case.bytes_max
         demands.append((f"≤ {case.bytes_max:,} bytes", met))
     text = ", ".join(demand for demand, _ in demands)
+    if not demands:
+        return [text, "no bar"]
     if any(met is None for _, met in demands):
         return [text, ""]
     return [text, "met" if all(met for _, met in demands) else "**missed**"]

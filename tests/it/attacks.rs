@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use lb_tests::{Answer, Authority, Balancer, Finished, WebServer, run, run_within, shop};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 /// How many connections an attack has at a time.
@@ -32,11 +34,13 @@ async fn attack(mode: &[&str], url: &str) -> Finished {
 }
 
 /// Asks as any client does, until told to end: how often, and the longest that it took.
-async fn ask_on(url: String, over: Arc<AtomicBool>) -> (usize, Duration) {
+async fn ask_on(url: String, more: Vec<String>, over: Arc<AtomicBool>) -> (usize, Duration) {
     let (mut asked, mut longest) = (0, Duration::ZERO);
+    let more: Vec<_> = more.iter().map(String::as_str).collect();
+    let args = [&["-sS", "--max-time", "20", &url], &more[..]].concat();
     while !over.load(Ordering::Relaxed) {
         let begun = Instant::now();
-        let told = run("curl", &["-sS", "--max-time", "20", &url]).await;
+        let told = run("curl", &args).await;
         told.expect_success("a client that has nothing to do with it");
         longest = longest.max(begun.elapsed());
         asked += 1;
@@ -76,7 +80,7 @@ async fn slow_clients_of_all_kinds_are_cut_and_others_are_served() {
         let url = balancer.url("/");
         let target = balancer.url("/large");
         let over = Arc::new(AtomicBool::new(false));
-        let asking = tokio::spawn(ask_on(url, Arc::clone(&over)));
+        let asking = tokio::spawn(ask_on(url, Vec::new(), Arc::clone(&over)));
         let told = attack(mode, &target).await;
         over.store(true, Ordering::Relaxed);
         let (asked, longest) = asking.await.expect("the other client");
@@ -90,6 +94,125 @@ async fn slow_clients_of_all_kinds_are_cut_and_others_are_served() {
         })
         .await;
     }
+}
+
+/// A virtual service that speaks TLS, and a client that asks it all the time.
+struct Secure {
+    authority: Authority,
+    balancer: Balancer,
+    _server: WebServer,
+    over: Arc<AtomicBool>,
+}
+
+impl Secure {
+    async fn new() -> Self {
+        let authority = Authority::new("Root").await;
+        authority.issue("ec", &["shop.test"], "30").await;
+        let server = WebServer::start("a").await;
+        let service = "tls = { certificates = [\"ec\"], policy = \"intermediate\" }\ntimeouts = { header = \"2s\" }";
+        let document = shop(service, "", &[&server])
+            + "[telemetry]\nmetrics_address = \"127.0.0.1:0\"\n"
+            + &authority.certificate("ec");
+        Self {
+            balancer: Balancer::start(&document).await,
+            authority,
+            _server: server,
+            over: Arc::default(),
+        }
+    }
+
+    /// Another client, which is served while this works.
+    async fn is_served_beside<T>(&self, attack: impl Future<Output = T>) -> T {
+        let port = self.balancer.address("shop").port();
+        let to = format!("shop.test:{port}:127.0.0.1");
+        let root = self.authority.file("ca.pem");
+        let more = ["--cacert", &root, "--resolve", &to].map(str::to_owned);
+        let url = format!("https://shop.test:{port}/");
+        let asking = tokio::spawn(ask_on(url, more.to_vec(), Arc::clone(&self.over)));
+        let outcome = attack.await;
+        self.over.store(true, Ordering::Relaxed);
+        let (asked, longest) = asking.await.expect("the other client");
+        assert!(asked >= 5, "{asked}");
+        assert!(longest < Duration::from_secs(5), "{longest:?}");
+        outcome
+    }
+
+    /// The value of a counter of the virtual service.
+    async fn counted(&self, metric: &str, more: &[(&str, &str)]) -> f64 {
+        let labels = [&[("virtual_service", "shop")], more].concat();
+        self.balancer.metrics().await.sum(metric, &labels)
+    }
+}
+
+#[tokio::test]
+async fn handshakes_that_stop_in_the_middle_are_cut_and_others_are_served() {
+    let secure = Secure::new().await;
+    let address = secure.balancer.address("shop");
+    let stop = async {
+        let mut held = Vec::new();
+        for _ in 0..400 {
+            let mut stream = TcpStream::connect(address).await.expect("connect");
+            // A record that holds the beginning of a ClientHello, and promises more.
+            let begun = [&[22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3][..], &[7; 60]].concat();
+            stream.write_all(&begun).await.expect("write");
+            held.push(stream);
+        }
+        for stream in &mut held {
+            let cut = lb_tests::within("the cut", Duration::from_secs(30), async {
+                let mut said = Vec::new();
+                let _reset = stream.read_to_end(&mut said).await;
+                said
+            });
+            // At most an alert.
+            assert!(cut.await.len() <= 7);
+        }
+    };
+    secure.is_served_beside(stop).await;
+    let metric = "lb_virtual_service_tls_handshake_failures_total";
+    let cut = secure.counted(metric, &[("reason", "timeout")]).await;
+    assert!((cut - 400.0).abs() < 0.1, "{cut}");
+}
+
+#[tokio::test]
+async fn a_flood_of_handshakes_does_not_keep_others_out() {
+    let secure = Secure::new().await;
+    let address = secure.balancer.address("shop").to_string();
+    let flood = async {
+        let args = ["s_time", "-connect", &address, "-new", "-time", "4"];
+        tokio::join!(
+            run("openssl", &args),
+            run("openssl", &args),
+            run("openssl", &args)
+        )
+    };
+    let (one, _, _) = secure.is_served_beside(flood).await;
+    let told = one.expect_success("s_time");
+    let made = secure
+        .counted("lb_virtual_service_tls_handshakes_total", &[])
+        .await;
+    assert!(made > 500.0, "that was no flood: {made}\n{told}");
+}
+
+#[tokio::test]
+async fn nobody_renegotiates() {
+    let secure = Secure::new().await;
+    let address = secure.balancer.address("shop").to_string();
+    let line = "for _ in 1 2 3 4 5 6; do echo R; sleep 0.3; done \
+                | openssl s_client -connect \"$0\" -tls1_2 -servername shop.test 2>&1";
+    let args = ["-c", line, &address];
+    let told = secure.is_served_beside(run("sh", &args)).await.stdout;
+    assert!(told.contains("RENEGOTIATING"), "{told}");
+    assert!(told.contains("no renegotiation"), "{told}");
+    let made = secure
+        .counted("lb_virtual_service_tls_handshakes_total", &[])
+        .await;
+    let of_others = secure
+        .counted("lb_virtual_service_responses_total", &[])
+        .await;
+    assert!(
+        (made - of_others - 1.0).abs() < 0.1,
+        "{made} handshakes, {of_others} requests"
+    );
 }
 
 #[tokio::test]

@@ -112,6 +112,13 @@ impl Victim {
         tokio::spawn(Self::send(self.api(), quiet, sent, acknowledged))
     }
 
+    /// Waits until another number than this was answered.
+    async fn changes_after(&self, number: u64) {
+        while self.acknowledged.load(Ordering::SeqCst) == number {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     async fn send(
         api: Api,
         quiet: Arc<AtomicBool>,
@@ -215,7 +222,10 @@ async fn lane(seed: u64, kills: u64) -> u64 {
     for round in 0..kills {
         let said = format!("seed {seed}, round {round}");
         victim.check(&now, &said).await;
+        let before = victim.acknowledged.load(Ordering::SeqCst);
         let changing = victim.change();
+        // So that each kill meets another revision, however slow the machine is.
+        within("a change is made", DEADLINE, victim.changes_after(before)).await;
         tokio::time::sleep(Duration::from_micros(chance.below(80_000))).await;
         // The power cut of a machine, or the end of the process that serves alone.
         let all = chance.below(2) == 0;

@@ -282,9 +282,16 @@ async fn what_breaks_the_connection() {
 async fn control_streams_that_are_broken_off_break_the_connection() {
     let (_server, farm) = server_and_farm().await;
     let mut client = farm.connect_with(&["raw"]).await;
-    send(&mut client, &[("uni", CONTROL.to_owned(), false)]).await;
+    let streams = [
+        ("uni", CONTROL.to_owned(), false),
+        bidi(&request(&[]), true),
+    ];
+    send(&mut client, &streams).await;
+    // What is broken off before it was looked at is no control stream.
     client
-        .next("the settings of the balancer", |told| told["stream"] == 3)
+        .next("the answer to what came behind it", |told| {
+            told["stream"] == 0
+        })
         .await;
     client.tell(json!({ "do": "reset", "id": "uni0" })).await;
     assert_eq!(client.event("closed").await["code"], CLOSED_CRITICAL_STREAM);
