@@ -19,9 +19,10 @@ use tokio::time::Instant;
 use crate::buffer::BufferPool;
 use crate::challenge::Challenges;
 use crate::disposal::Disposal;
+use crate::http2::Channel;
 use crate::limit::Limit;
 use crate::listener::{Listener, SocketKind};
-use crate::protocol::http::Scratch;
+use crate::protocol::http::{Scratch, StreamTasks};
 use crate::snapshot::LiveService;
 use crate::stream::Attendance;
 use crate::telemetry::access_log::{AccessRecord, AccessSink, LogClock};
@@ -56,6 +57,8 @@ pub(crate) struct Worker {
         reason = "the task of a connection holds the box, not the memory"
     )]
     scratch: RefCell<Vec<Box<Scratch>>>,
+    /// Serve requests of HTTP/2.
+    pub(crate) stream_tasks: Rc<StreamTasks<Channel>>,
     draining: Cell<bool>,
     /// Whether another process accepts in our place while we drain.
     succeeded: Cell<bool>,
@@ -156,6 +159,7 @@ impl Worker {
             pauses,
             challenges,
             scratch: RefCell::default(),
+            stream_tasks: Rc::default(),
             draining: Cell::new(false),
             succeeded: Cell::new(false),
             next_id: Cell::new(0),

@@ -27,10 +27,12 @@ mod reach;
 mod relay;
 mod respond;
 mod send;
+mod stream;
 mod upgrade;
 mod write;
 
-use codec::{BadMessage, RequestHead, ResponseHead, Version};
+use codec::{BadMessage, RequestHead, ResponseHead};
+pub(crate) use stream::{Job, StreamTasks};
 use upgrade::Upgrade;
 
 /// One client connection that speaks HTTP/1.
@@ -124,47 +126,6 @@ pub(crate) async fn serve<S: Stream>(worker: Rc<Worker>, live: Rc<LiveService>, 
     let may_be_http2 = client.stream.tls().is_none() && live.look(|service| service.http2);
     let connection = Connection::new(worker, live, client, may_be_http2);
     connection.run().await;
-}
-
-/// Serves the request of one stream of HTTP/2 or HTTP/3, whose head is `text` in the form of HTTP/1.1, or
-/// refuses it.
-pub(crate) fn serve_stream<S: Stream>(
-    worker: Rc<Worker>,
-    live: Rc<LiveService>,
-    client: Client<S>,
-    (text, version): (&[u8], Version),
-    refusal: Option<BadMessage>,
-) -> impl Future<Output = ()> + use<S> {
-    let mut scratch = worker.lend_scratch();
-    scratch.request_bytes.clear();
-    scratch.request_bytes.extend_from_slice(text);
-    async move {
-        let mut connection = Connection::new(worker, live, client, false);
-        let started = connection.now;
-        let limits = connection.live.look(|service| service.head);
-        let bytes = std::mem::take(&mut scratch.request_bytes);
-        let parsed = match refusal {
-            Some(refusal) => Err(refusal),
-            None => scratch.request.parse(&bytes, &limits),
-        };
-        scratch.request_bytes = bytes;
-        scratch.request.version = version;
-        let after = match parsed {
-            Ok(true) => connection.exchange(&mut scratch, started).await,
-            // The head is whole: there is an empty line at its end.
-            Ok(false) => After::Close,
-            Err(message) => {
-                let facts = facts::Facts::refused(started, message);
-                connection.refuse(&mut scratch, facts, message).await
-            }
-        };
-        connection.worker.reclaim_scratch(scratch);
-        if after == After::Tunnel
-            && let Some(upgrade) = connection.upgrade.take()
-        {
-            Box::pin(connection.carry(upgrade)).await;
-        }
-    }
 }
 
 impl<S: Stream> Connection<S> {

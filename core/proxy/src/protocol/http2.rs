@@ -223,10 +223,10 @@ impl<S: Stream> Connection<S> {
             local: self.client.local,
             attendance: Rc::clone(&self.client.attendance),
         };
-        let (worker, live) = (Rc::clone(&self.worker), Rc::clone(&self.live));
-        let text = &self.wire.reader.request.text;
-        let served = http::serve_stream(worker, live, client, (text, Version::Http2), refusal);
-        tokio::task::spawn_local(served);
+        let (worker, live) = (&self.worker, Rc::clone(&self.live));
+        let text = (&self.wire.reader.request.text[..], Version::Http2);
+        let job = http::Job::new(worker, live, client, text, refusal);
+        worker.stream_tasks.serve(worker, job);
     }
 
     /// Tells the client that we leave. What it has sent before it knows is still served.

@@ -267,9 +267,9 @@ impl Connection {
         tokio::task::spawn_local(async move {
             if let Some((client, text, refusal)) = request.understand(held, send, receive).await {
                 let Request { worker, live, .. } = request;
-                let served =
-                    http::serve_stream(worker, live, client, (&text, Version::Http3), refusal);
-                Box::pin(served).await;
+                let text = (&text[..], Version::Http3);
+                let job = http::Job::new(&worker, live, client, text, refusal);
+                Box::pin(job.serve(worker)).await;
             }
         });
     }
