@@ -40,6 +40,20 @@ impl Authority {
         authority
     }
 
+    /// An authority for which this one vouches; its certificate is `ca.pem` in its own folder.
+    pub async fn intermediate(&self, name: &str) -> Self {
+        let made = Self::new(name).await;
+        let more =
+            "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,cRLSign,digitalSignature\n";
+        let key = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+        self.issue_all("middle", &[name], &["-days", "60"], &key, more)
+            .await;
+        for (from, to) in [("middle.pem", "ca.pem"), ("middle-key.pem", "ca-key.pem")] {
+            fs::copy(self.path(from), made.path(to)).expect("copy");
+        }
+        made
+    }
+
     /// The path of a file.
     pub fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
@@ -76,7 +90,18 @@ impl Authority {
     /// Behind it in its file is that of the authority.
     pub async fn issue_saying(&self, name: &str, hosts: &[&str], extensions: &str) {
         let key = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-        self.issue_all(name, hosts, &["-days", "60"], &key, extensions)
+        self.issue_key_saying(name, hosts, &key, extensions).await;
+    }
+
+    /// The same with what `openssl req` is told of the key.
+    pub async fn issue_key_saying(
+        &self,
+        name: &str,
+        hosts: &[&str],
+        key: &[&str],
+        extensions: &str,
+    ) {
+        self.issue_all(name, hosts, &["-days", "60"], key, extensions)
             .await;
         let file = self.path(&format!("{name}.pem"));
         let read = |path: &Path| fs::read_to_string(path).expect("read");

@@ -28,6 +28,15 @@ impl Pebble {
     /// Starts one whose certificates are valid for so many seconds. With an outside key, it serves only
     /// those who have an account elsewhere.
     pub async fn start(seconds: u64, outside: Option<(&str, &str)>) -> Self {
+        Self::start_naming(seconds, outside, "").await
+    }
+
+    /// The same, whose certificates name this OCSP responder.
+    pub async fn start_naming(
+        seconds: u64,
+        outside: Option<(&str, &str)>,
+        responder: &str,
+    ) -> Self {
         let authority = Authority::new("Pebble's own").await;
         authority.issue("pebble", &["localhost"], "30").await;
         let [http, tls, directory, management, records, dns] = [(); 6].map(|()| free_port());
@@ -46,7 +55,7 @@ impl Pebble {
             "privateKey": authority.file("pebble-key.pem"),
             "httpPort": http.port(),
             "tlsPort": tls.port(),
-            "ocspResponderURL": "",
+            "ocspResponderURL": responder,
             "certificateValidityPeriod": seconds,
             "externalAccountBindingRequired": outside.is_some(),
         });
@@ -102,11 +111,23 @@ impl Pebble {
 
     /// The file of the root under which it issues certificates now.
     pub async fn root(&self) -> String {
-        let url = format!("https://localhost:{}/roots/0", self.management.port());
-        let args = ["-sS", "--cacert", &self.authority.file("ca.pem"), &url];
-        let root = run("curl", &args).await.expect_success("curl");
+        let root = self.told("roots/0").await;
         std::fs::write(self.authority.path("root.pem"), root).expect("write the root");
         self.authority.file("root.pem")
+    }
+
+    /// The certificate with which it signs, and its key.
+    pub async fn signer(&self) -> (String, String) {
+        (
+            self.told("intermediates/0").await,
+            self.told("intermediate-keys/0").await,
+        )
+    }
+
+    async fn told(&self, path: &str) -> String {
+        let url = format!("https://localhost:{}/{path}", self.management.port());
+        let args = ["-sS", "--cacert", &self.authority.file("ca.pem"), &url];
+        run("curl", &args).await.expect_success("curl")
     }
 
     /// A program that sets records for it, and notes what it was asked for in the file beside it.

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lb_model::api::{
     CertificateImport, CertificateStatus, CertificateWarning, Certificates, ErrorCode,
-    KeptCertificate, KeyKind, OcspStatus, SigningRequest,
+    KeptCertificate, KeyKind, SigningRequest,
 };
 use lb_model::edit::{Edit, ObjectPath};
 use serde_json::json;
@@ -190,7 +190,15 @@ fn warn(text: &mut String, found: &CertificateWarning, paint: Paint) {
 }
 
 fn table(found: &Certificates, paint: Paint) -> String {
-    let mut table = Table::new(["NAME", "HOSTS", "KEY", "ENDS", "USED BY", "STATE"]);
+    let mut table = Table::new([
+        "NAME",
+        "HOSTS",
+        "KEY",
+        "ENDS",
+        "STAPLED UNTIL",
+        "USED BY",
+        "STATE",
+    ]);
     for (name, status) in &found.certificates {
         let facts = status.facts.as_ref();
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
@@ -201,24 +209,18 @@ fn table(found: &Certificates, paint: Paint) -> String {
             or_none(facts.map(|facts| facts.names.join(", "))),
             or_none(facts.map(|facts| facts.key.clone())),
             or_none(facts.map(|facts| facts.not_after.to_string())),
+            or_none(
+                status
+                    .ocsp
+                    .as_ref()
+                    .and_then(|ocsp| Some(ocsp.good_until?.to_string())),
+            ),
             or_none((!users.is_empty()).then(|| users.join(", "))),
             state(status).to_owned(),
         ]);
     }
     let mut text = table.text(paint);
     for (name, status) in &found.certificates {
-        if let Some(OcspStatus {
-            responder,
-            good_until: Some(until),
-            ..
-        }) = &status.ocsp
-        {
-            writeln!(
-                text,
-                "\n{name}: clients are told until {until} that it is not revoked, by {responder}"
-            )
-            .expect("a String takes every write");
-        }
         for found in status.problem.iter().chain(&status.warnings) {
             write!(text, "\n{name}: ").expect("a String takes every write");
             warn(&mut text, found, paint);
@@ -228,6 +230,10 @@ fn table(found: &Certificates, paint: Paint) -> String {
 }
 
 fn state(status: &CertificateStatus) -> &'static str {
+    let revoked_at = status.ocsp.as_ref().and_then(|ocsp| ocsp.revoked_at);
+    if revoked_at.is_some() {
+        return "REVOKED";
+    }
     match (&status.facts, &status.problem, status.warnings.is_empty()) {
         (None, _, _) => "cannot be used",
         (Some(_), Some(_), _) => "the former one serves",

@@ -1,8 +1,11 @@
 //! Certificates that authorities issue by themselves (ACME, RFC 8555): ordered when there is none, and
-//! again when a third of their life is left.
+//! again when a third of their life is left. A thread of its own does that, so that no traffic and no
+//! change waits for an authority.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lb_model::Config;
@@ -10,10 +13,10 @@ use lb_model::api::Timestamp;
 use lb_model::config::CertificateSource;
 use lb_model::value::Name;
 use rustls::sign::CertifiedKey;
+use tokio::sync::oneshot;
 
 use crate::certificate::{Keeper, is_due};
-use crate::pace::pause;
-use crate::{Controller, Engine};
+use crate::{Controller, Engine, pace};
 
 mod error;
 mod fetch;
@@ -85,7 +88,7 @@ impl Orders {
         let pause = if error.is_mishap() && times <= MISHAPS_MAX {
             AGAIN_AFTER_MISHAP
         } else {
-            pause(times)
+            pace::pause(times)
         };
         let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         let failed = Failed {
@@ -100,16 +103,73 @@ impl Orders {
     }
 }
 
-/// Orders what the document in force names. It never holds the controller for longer than a look.
-pub(crate) struct Work<E: Engine> {
-    pub(crate) controller: Weak<Controller<E>>,
-    pub(crate) keeper: Arc<Keeper>,
-    pub(crate) challenges: Arc<dyn Challenges>,
+/// Orders certificates for as long as it is there.
+#[derive(Debug)]
+pub struct Renewer {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Renewer {
+    /// Begins to order what the document in force names.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn start<E: Engine>(
+        controller: &Arc<Controller<E>>,
+        keeper: Arc<Keeper>,
+        challenges: Arc<dyn Challenges>,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(2)
+            .build()?;
+        let work = Work {
+            controller: Arc::downgrade(controller),
+            keeper,
+            challenges,
+        };
+        let thread = std::thread::Builder::new()
+            .name("acme".to_owned())
+            .spawn(move || {
+                crate::background::step_back();
+                runtime.block_on(async {
+                    tokio::select! {
+                        biased;
+                        _ = stopped => {}
+                        () = work.run() => {}
+                    }
+                });
+                // Looking up a host cannot be interrupted.
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Renewer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It has told why, if it has failed.
+            drop(thread.join());
+        }
+    }
+}
+
+/// What the thread works with. It never holds the controller for longer than a look.
+struct Work<E: Engine> {
+    controller: Weak<Controller<E>>,
+    keeper: Arc<Keeper>,
+    challenges: Arc<dyn Challenges>,
 }
 
 impl<E: Engine> Work<E> {
-    /// Orders for as long as there is a controller.
-    pub(crate) async fn run(self) {
+    async fn run(self) {
         loop {
             let Some(controller) = self.controller.upgrade() else {
                 return;

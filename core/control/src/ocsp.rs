@@ -3,10 +3,14 @@
 
 mod der;
 mod fetch;
+mod question;
+mod refusal;
 mod request;
 mod response;
 mod stapler;
 
+pub(crate) use fetch::ANSWER_BYTES_MAX;
+pub(crate) use question::{Question, Questions};
 pub(crate) use request::Subject;
 pub(crate) use response::{Answer, check};
-pub(crate) use stapler::{Stapler, Unanswered};
+pub use stapler::Stapler;

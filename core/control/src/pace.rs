@@ -1,19 +1,19 @@
-//! When something that somebody on the Internet has refused is tried again.
+//! When something that somebody on the network has refused is tried again.
 
 use std::time::Duration;
 
-/// The pause after the first attempt that failed; twice as long after each further one.
-const PAUSE_MIN: Duration = Duration::from_mins(1);
-const PAUSE_MAX: Duration = Duration::from_hours(6);
+/// How long to wait after the first attempt that failed; twice as long after each further one.
+const AGAIN_MIN: Duration = Duration::from_mins(1);
+const AGAIN_MAX: Duration = Duration::from_hours(6);
 
 /// How long to wait after so many failures in a row: not all balancers at once.
 pub(crate) fn pause(times: u32) -> Duration {
-    let doubled = PAUSE_MIN.saturating_mul(1 << times.saturating_sub(1).min(16));
+    let doubled = AGAIN_MIN.saturating_mul(1 << times.saturating_sub(1).min(16));
     let mut random = [0];
     // Without chance all wait the same.
     let _filled = aws_lc_rs::rand::fill(&mut random);
     let share = 0.9 + f64::from(random[0]) / 255.0 * 0.2;
-    doubled.min(PAUSE_MAX).mul_f64(share)
+    doubled.min(AGAIN_MAX).mul_f64(share)
 }
 
 #[cfg(test)]

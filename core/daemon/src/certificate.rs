@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lb_control::certificate::{Authority, Keeper, Loaded, Usable};
-use lb_model::api::Timestamp;
+use lb_control::certificate::{Authority, Keeper, Loaded};
+use lb_model::api::OcspStatus;
 use lb_model::config::Config;
+use lb_model::value::Name;
 use lb_proxy::{AuthorityMaterial, Challenges, Material};
 use rustls::sign::CertifiedKey;
 
@@ -71,48 +72,70 @@ impl lb_control::Challenges for Answers {
     }
 }
 
-/// Appends the end of each certificate to a page of metrics, and of what clients are told of it.
+/// Appends what is known of certificates to a page of metrics.
 pub(crate) fn write(page: &mut String, keeper: &Keeper) {
-    write_times(
+    write_ends(page, keeper);
+    let asked = keeper.ocsp();
+    let each = |value: fn(&OcspStatus) -> Option<u64>| {
+        let values = asked
+            .iter()
+            .map(move |(name, status)| (name, value(status)));
+        values.filter_map(|(name, value)| Some((name, value?)))
+    };
+    let until = each(|status| Some(status.good_until?.unix_millis() / 1000));
+    write_gauge(page, OCSP_EXPIRY, until);
+    write_gauge(
         page,
-        keeper,
-        "lb_certificate_expiry_timestamp_seconds",
-        "When the certificate that is in use ends",
-        |usable| Some(usable.facts.not_after),
+        OCSP_FAILURES,
+        each(|status| Some(status.failures.into())),
     );
-    write_times(
-        page,
-        keeper,
-        "lb_certificate_ocsp_expiry_timestamp_seconds",
-        "Until when clients are told that the certificate is not revoked",
-        Usable::stapled_until,
-    );
+    let revoked = each(|status| Some(status.revoked_at.is_some().into()));
+    write_gauge(page, REVOKED, revoked);
 }
 
-fn write_times(
+/// A name with what it says.
+type Metric = (&'static str, &'static str);
+
+const EXPIRY: Metric = (
+    "lb_certificate_expiry_timestamp_seconds",
+    "When the certificate that is in use ends, since 1970.",
+);
+const OCSP_EXPIRY: Metric = (
+    "lb_certificate_ocsp_expiry_timestamp_seconds",
+    "Until when clients are told that the certificate is not revoked, since 1970.",
+);
+const OCSP_FAILURES: Metric = (
+    "lb_certificate_ocsp_failures",
+    "How often in a row the OCSP responder was asked in vain.",
+);
+const REVOKED: Metric = (
+    "lb_certificate_revoked",
+    "Whether the authority says that the certificate is revoked.",
+);
+
+fn write_ends(page: &mut String, keeper: &Keeper) {
+    let held = keeper.held_now();
+    let ends = held.certificates().iter().filter_map(|(name, held)| {
+        let end = held.usable()?.facts.not_after;
+        Some((name, end.unix_millis() / 1000))
+    });
+    write_gauge(page, EXPIRY, ends);
+}
+
+/// Appends a value for each certificate, if there are any.
+fn write_gauge<'a>(
     page: &mut String,
-    keeper: &Keeper,
-    metric: &str,
-    help: &str,
-    time: impl Fn(&Usable) -> Option<Timestamp>,
+    (metric, help): Metric,
+    values: impl Iterator<Item = (&'a Name, u64)>,
 ) {
-    let loaded = keeper.held_now();
-    let ends: Vec<_> = loaded
-        .certificates()
-        .iter()
-        .filter_map(|(name, held)| Some((name, time(held.usable()?)?)))
-        .collect();
-    if ends.is_empty() {
+    let mut values = values.peekable();
+    if values.peek().is_none() {
         return;
     }
-    write!(
-        page,
-        "# HELP {metric} {help}, since 1970.\n# TYPE {metric} gauge\n"
-    )
-    .expect("a String takes every write");
-    for (name, end) in ends {
-        let seconds = end.unix_millis() / 1000;
-        writeln!(page, "{metric}{{certificate=\"{name}\"}} {seconds}")
+    write!(page, "# HELP {metric} {help}\n# TYPE {metric} gauge\n")
+        .expect("a String takes every write");
+    for (name, value) in values {
+        writeln!(page, "{metric}{{certificate=\"{name}\"}} {value}")
             .expect("a String takes every write");
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lb_control::api::{Api, ApiStartError, socket_path};
 use lb_control::{
     Access, Applied, Audit, Caller, Change, Controller, Current, Digest, Proposal, Refused,
-    Renewer, Starting,
+    Renewer, Stapler, Starting,
 };
 use lb_model::api::Source;
 use tokio::task::JoinHandle;
@@ -39,6 +39,7 @@ pub(crate) struct Control {
     access: Arc<Access>,
     api: Api,
     renewer: Renewer,
+    stapler: Stapler,
     _directory: StateDir,
 }
 
@@ -118,8 +119,11 @@ impl Opened {
         let answers = Arc::new(Answers(Arc::clone(running.challenges())));
         let renewer = Renewer::start(&controller, Arc::clone(running.keeper()), answers);
         let renewer = renewer.map_err(StartError::Control)?;
+        let stapler = Stapler::start(&controller, Arc::clone(running.keeper()));
+        let stapler = stapler.map_err(StartError::Control)?;
         Ok(Control {
             renewer,
+            stapler,
             controller,
             access,
             api,
@@ -146,10 +150,12 @@ impl Control {
             access,
             api,
             renewer,
+            stapler,
             _directory: directory,
         } = self;
         drop(api);
         drop(renewer);
+        drop(stapler);
         // Whoever else has it is in the middle of a change, or may begin one.
         let controller = Arc::into_inner(controller).ok_or(Busy)?;
         drop(controller);

@@ -231,6 +231,28 @@ impl Running {
     }
 }
 
+impl Live {
+    /// Has what is on the disk now shown to clients, and held.
+    fn show(&self, config: &Arc<ValidConfig>, loaded: Loaded) {
+        let running = &self.0;
+        let material = material(
+            &running.keeper,
+            &loaded,
+            config.config(),
+            &running.challenges,
+        );
+        match running.proxy.prepare(config, &material) {
+            Ok(prepared) => {
+                running.proxy.commit(prepared);
+                running.keeper.hold(loaded);
+            }
+            Err(error) => {
+                tracing::error!(%error, "changed certificates cannot be served; it is tried again");
+            }
+        }
+    }
+}
+
 impl Engine for Live {
     type Prepared = Prepared;
 
@@ -272,26 +294,10 @@ impl Engine for Live {
 
     fn refresh(&self, config: &Arc<ValidConfig>) {
         let running = &self.0;
-        let loaded = running.keeper.look_again();
-        running.reminder.remind(&running.keeper, config.config());
-        let Some(loaded) = loaded else {
-            return;
-        };
-        let material = material(
-            &running.keeper,
-            &loaded,
-            config.config(),
-            &running.challenges,
-        );
-        match running.proxy.prepare(config, &material) {
-            Ok(prepared) => {
-                running.proxy.commit(prepared);
-                running.keeper.hold(loaded);
-            }
-            Err(error) => {
-                tracing::error!(%error, "changed certificates cannot be served; it is tried again");
-            }
+        if let Some(loaded) = running.keeper.look_again() {
+            self.show(config, loaded);
         }
+        running.reminder.remind(&running.keeper, config.config());
     }
 
     fn servers(&self, tell: &mut dyn FnMut(ServerHealth<'_>)) {

@@ -44,12 +44,14 @@ pub struct Usable {
     pub warnings: Vec<CertificateWarning>,
     /// Where it comes from, for people.
     pub place: String,
-    /// With whom to ask whether it is revoked, if it says so and its issuer is with it.
-    pub(crate) subject: Option<Subject>,
-    /// What the responder has said, which `certified` shows to clients.
-    pub(crate) staple: Option<Answer>,
     /// Whether it only serves until an authority has issued another one.
     pub stands_in: bool,
+    /// Whom to ask whether it is revoked, if it names somebody and its issuer is with it.
+    pub(crate) subject: Option<Subject>,
+    /// The certificate of its issuer, where that is not shown: a root that is needed to ask.
+    pub(super) issuer: Option<CertificateDer<'static>>,
+    /// What the responder has said, which `certified` shows to clients.
+    pub(crate) staple: Option<Answer>,
 }
 
 /// Judges what was read. The certificate is the one that the key belongs to; the others are put in order
@@ -88,6 +90,14 @@ pub fn judge(material: Material, is_root: &dyn Fn(&[u8]) -> bool) -> Result<Judg
     let in_order = chain.order.iter().map(|index| certificates[*index].clone());
     let shown: Vec<_> = std::iter::once(leaf_der).chain(in_order).collect();
     let facts = facts(leaf, &shown);
+    let (subject, issuer) = match asked_of(leaf, &parsed) {
+        Some((subject, issuer)) => {
+            let issuer = &certificates[issuer];
+            let kept = (!shown.contains(issuer)).then(|| issuer.clone());
+            (Some(subject), kept)
+        }
+        None => (None, None),
+    };
     let warnings = warnings(leaf, &chain, &parsed, &facts, is_root);
     let certified = CertifiedKey::new(shown, signing);
     match certified.keys_match() {
@@ -105,17 +115,18 @@ pub fn judge(material: Material, is_root: &dyn Fn(&[u8]) -> bool) -> Result<Judg
         facts,
         warnings,
         place,
-        subject: subject(leaf, &parsed),
-        staple: None,
         stands_in: false,
+        subject,
+        issuer,
+        staple: None,
     };
     Ok(Judged { usable, key })
 }
 
 impl Usable {
-    /// Until when clients are told that it is not revoked, if they are.
-    pub fn stapled_until(&self) -> Option<Timestamp> {
-        Some(self.staple?.until)
+    /// The certificates that are kept of it: those that are shown, and its issuer's.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.certified.cert.iter().chain(&self.issuer)
     }
 
     /// Whether it is valid at this time.
@@ -156,12 +167,29 @@ fn parse<'a>(der: &'a CertificateDer<'_>, place: &str) -> Result<X509Certificate
     }
 }
 
-/// With whom to ask whether a certificate is revoked.
-fn subject(leaf: &X509Certificate<'_>, parsed: &[X509Certificate<'_>]) -> Option<Subject> {
+/// Whom to ask whether a certificate is revoked, and which of the others is its issuer's.
+fn asked_of(
+    leaf: &X509Certificate<'_>,
+    parsed: &[X509Certificate<'_>],
+) -> Option<(Subject, usize)> {
     let responder = responder_address(leaf)?;
-    let issuer = parsed.iter().find(|other| has_signed(other, leaf))?;
-    Some(Subject::new(leaf, issuer, responder))
+    let mut others = parsed.iter().enumerate();
+    let (index, issuer) = others.find(|(_, other)| has_signed(other, leaf))?;
+    Some((Subject::new(leaf, issuer, responder), index))
 }
+
+/// Whether clients are to refuse it without an OCSP answer: it asks for the TLS feature
+/// `status_request` (RFC 7633).
+fn must_staple(leaf: &X509Certificate<'_>) -> bool {
+    let mut extensions = leaf.extensions().iter();
+    extensions.any(|found| {
+        found.oid.to_id_string() == TLS_FEATURE && found.value == STATUS_REQUEST.as_slice()
+    })
+}
+
+const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
+/// A list of the number 5 alone; no other feature has a number that is used.
+const STATUS_REQUEST: [u8; 5] = [0x30, 0x03, 0x02, 0x01, 0x05];
 
 /// The certificate that the key belongs to.
 fn leaf(parsed: &[X509Certificate<'_>], signing: &dyn SigningKey) -> Option<usize> {
@@ -182,6 +210,7 @@ fn facts(leaf: &X509Certificate<'_>, shown: &[CertificateDer<'_>]) -> Certificat
         key: kind(leaf),
         fingerprint: fingerprint(shown.first().map_or(&[], |der| der.as_ref())),
         intermediates,
+        must_staple: must_staple(leaf),
     }
 }
 

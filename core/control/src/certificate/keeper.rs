@@ -22,7 +22,7 @@ use super::vault::is_due;
 use super::{Authority, Unusable, Usable, Vault, judge};
 use crate::Clock;
 use crate::acme::Orders;
-use crate::ocsp::{self, Unanswered};
+use crate::ocsp::{self, Questions};
 
 /// Has the certificates and authorities of the document in force.
 pub struct Keeper {
@@ -30,7 +30,7 @@ pub struct Keeper {
     vault: Vault,
     held: Mutex<Loaded>,
     orders: Orders,
-    unanswered: Mutex<BTreeMap<Name, Unanswered>>,
+    questions: Questions,
     system: OnceLock<Arc<RootCertStore>>,
 }
 
@@ -82,7 +82,7 @@ impl NotLoaded {
 
 impl<M, T> Held<M, T> {
     /// What the document says of it.
-    pub const fn model(&self) -> &M {
+    pub(crate) const fn model(&self) -> &M {
         &self.model
     }
 
@@ -152,10 +152,20 @@ trait Source: Clone + PartialEq {
         false
     }
 
+    /// What was loaded before and is used on, although it cannot be loaded now.
+    fn as_before(&self, _: &Name, usable: &Self::Usable, _: &Keeper) -> Self::Usable {
+        usable.clone()
+    }
+
     /// Whether its time is now.
     fn check_time(usable: &Self::Usable, keeper: &Keeper) -> Result<(), Unusable>;
 
     fn is_same(one: &Self::Usable, other: &Self::Usable) -> bool;
+
+    /// Whether the log is told when the other one takes the place of this one.
+    fn is_news(_: &Self::Usable, _: &Self::Usable) -> bool {
+        true
+    }
 }
 
 impl Source for CertificateModel {
@@ -190,11 +200,11 @@ impl Source for CertificateModel {
             }
             CertificateSource::Acme(order) => keeper.issued(name, order),
         }?;
-        Ok(if self.ocsp_stapling {
-            keeper.stapled(name, usable)
-        } else {
-            usable
-        })
+        Ok(self.as_before(name, &usable, keeper))
+    }
+
+    fn as_before(&self, name: &Name, usable: &Usable, keeper: &Keeper) -> Usable {
+        keeper.stapled(name, usable, self.ocsp_stapling)
     }
 
     fn judge(&self, name: &Name, keeper: &Keeper) -> Result<(), Unusable> {
@@ -207,8 +217,13 @@ impl Source for CertificateModel {
     }
 
     fn is_due(&self, usable: Option<&Usable>, keeper: &Keeper) -> bool {
-        matches!(self.source, CertificateSource::SelfSigned(_))
-            && usable.is_none_or(|usable| is_due(usable, keeper.now()))
+        let is_over = |usable: &Usable| {
+            let staple = usable.staple;
+            staple.is_some_and(|answer| keeper.now() >= answer.next_update)
+        };
+        let is_own = matches!(self.source, CertificateSource::SelfSigned(_));
+        usable.is_some_and(is_over)
+            || is_own && usable.is_none_or(|usable| is_due(usable, keeper.now()))
     }
 
     fn check_time(usable: &Usable, keeper: &Keeper) -> Result<(), Unusable> {
@@ -218,6 +233,11 @@ impl Source for CertificateModel {
     fn is_same(one: &Usable, other: &Usable) -> bool {
         // The key belongs to the certificate, so it is the same, too.
         one.certified.cert == other.certified.cert && one.certified.ocsp == other.certified.ocsp
+    }
+
+    fn is_news(one: &Usable, other: &Usable) -> bool {
+        // Who asks responders tells of their answers.
+        one.certified.cert != other.certified.cert
     }
 }
 
@@ -258,7 +278,7 @@ impl Keeper {
             vault,
             held: Mutex::default(),
             orders: Orders::default(),
-            unanswered: Mutex::default(),
+            questions: Questions::default(),
             system: OnceLock::new(),
         }
     }
@@ -342,11 +362,9 @@ impl Keeper {
         &self.orders
     }
 
-    /// What responders have not answered.
-    pub(crate) fn unanswered(&self) -> MutexGuard<'_, BTreeMap<Name, Unanswered>> {
-        self.unanswered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// How questions whether certificates are revoked went.
+    pub(crate) const fn questions(&self) -> &Questions {
+        &self.questions
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -457,15 +475,16 @@ impl Keeper {
         if let Some(problem) = &new.problem {
             let help = problem.help();
             tracing::error!(kind, %name, error = %problem, help, "its files have changed and are not taken");
-            if old.usable.is_some() {
-                new.usable.clone_from(&old.usable);
+            if let Some(before) = &old.usable {
+                new.usable = Some(old.model.as_before(name, before, self));
             }
             return new;
         }
         match (&old.usable, &mut new.usable) {
             // The object stays, so that nothing is built anew for it.
             (Some(before), Some(after)) if S::is_same(before, after) => after.clone_from(before),
-            _ => tracing::info!(kind, %name, "what it is made of has changed and is taken"),
+            (Some(before), Some(after)) if !S::is_news(before, after) => {}
+            _ => tracing::info!(kind, %name, "its files have changed and are taken"),
         }
         new
     }
@@ -475,26 +494,24 @@ impl Keeper {
         paths.iter().map(|path| file::stamp(path)).collect()
     }
 
-    /// The same certificate with what its responder has said last, if that may be told on.
-    fn stapled(&self, name: &Name, usable: Usable) -> Usable {
-        let said = usable
-            .subject
-            .as_ref()
-            .zip(self.vault.staple(name))
-            // It may be about another certificate that had this name, or too old: another one is fetched.
-            .and_then(|(subject, said)| {
-                Some((ocsp::check(&said, subject, self.now()).ok()?, said))
-            });
-        let Some((answer, said)) = said else {
-            return usable;
-        };
-        let mut certified = CertifiedKey::clone(&usable.certified);
-        certified.ocsp = Some(said);
-        Usable {
-            certified: Arc::new(certified),
-            staple: Some(answer),
-            ..usable
+    /// The same certificate with what its responder has said last, if that may be shown now.
+    fn stapled(&self, name: &Name, usable: &Usable, is_wanted: bool) -> Usable {
+        let said = usable.subject.as_ref().filter(|_| is_wanted);
+        let said = said.and_then(|subject| {
+            let said = self.vault.staple(name)?;
+            // It may be about another certificate that had this name, or too old: it is asked again.
+            let answer = ocsp::check(&said, subject, self.now()).ok()?;
+            Some((said, answer))
+        });
+        let (said, staple) = said.unzip();
+        let mut usable = usable.clone();
+        if usable.certified.ocsp != said {
+            let mut certified = CertifiedKey::clone(&usable.certified);
+            certified.ocsp = said;
+            usable.certified = Arc::new(certified);
         }
+        usable.staple = staple;
+        usable
     }
 
     /// What an authority has issued, or one of our own that stands in until it has.

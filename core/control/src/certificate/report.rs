@@ -7,8 +7,8 @@ use lb_model::api::{CertificateStatus, CertificateWarning, Certificates, OcspSta
 use lb_model::config::{Certificate, CertificateSource};
 use lb_model::value::Name;
 
-use super::{Keeper, Unusable, Usable};
-use crate::ocsp::Unanswered;
+use super::{Held, Keeper, Unusable, Usable};
+use crate::ocsp::Question;
 
 /// When somebody should begin to think of the next one.
 const SOON: Duration = Duration::from_hours(30 * 24);
@@ -27,18 +27,17 @@ impl Keeper {
             let renews = document.certificates.get(name).is_some_and(renews_itself);
             let ends = usable.and_then(|usable| ends(usable, now));
             warnings.extend(ends.filter(|_| !renews));
-            let unanswered = self.unanswered().get(name).cloned();
-            warnings.extend(unanswered.iter().map(|found| found.warning.clone()));
+            let question = held.and_then(|held| self.question(name, held));
+            warnings.extend(usable.and_then(|usable| unanswered(usable, question.as_ref())));
+            warnings.extend(usable.and_then(must_staple));
             CertificateStatus {
                 facts: usable.map(|usable| usable.facts.clone()),
                 warnings,
-                ocsp: held
-                    .filter(|held| held.model().ocsp_stapling)
-                    .and_then(|held| stapled(held.usable()?, unanswered.as_ref())),
                 problem: held
                     .and_then(|held| held.problem())
                     .map(told)
                     .or_else(|| self.not_issued(name)),
+                ocsp: held.and_then(|held| ocsp(held, question.as_ref())),
                 virtual_services: document
                     .virtual_services
                     .iter()
@@ -70,6 +69,24 @@ impl Keeper {
 }
 
 impl Keeper {
+    /// What is known of whether each certificate in use is revoked, where somebody is asked.
+    pub fn ocsp(&self) -> Vec<(Name, OcspStatus)> {
+        let held = self.held_now();
+        let all = held.certificates().iter();
+        all.filter_map(|(name, held)| {
+            let question = self.question(name, held);
+            Some((name.clone(), ocsp(held, question.as_ref())?))
+        })
+        .collect()
+    }
+
+    /// How the latest question about it went, if it is to be asked about.
+    fn question(&self, name: &Name, held: &Held<Certificate, Usable>) -> Option<Question> {
+        let subject = held.usable()?.subject.as_ref()?;
+        let latest = self.questions().latest(name, subject);
+        latest.filter(|_| held.model().ocsp_stapling)
+    }
+
     /// Why an authority has not issued it.
     fn not_issued(&self, name: &Name) -> Option<CertificateWarning> {
         let failed = self.orders().failed(name)?;
@@ -83,14 +100,48 @@ impl Keeper {
     }
 }
 
-fn stapled(usable: &Usable, unanswered: Option<&Unanswered>) -> Option<OcspStatus> {
-    let subject = usable.subject.as_ref()?;
-    let staple = usable.staple;
-    let next = unanswered.map(|unanswered| unanswered.next_at);
+fn ocsp(held: &Held<Certificate, Usable>, question: Option<&Question>) -> Option<OcspStatus> {
+    let usable = held.usable().filter(|_| held.model().ocsp_stapling)?;
     Some(OcspStatus {
-        responder: subject.responder.clone(),
-        good_until: staple.map(|answer| answer.until),
-        next_question_at: next.or(staple.map(|answer| answer.refresh_at())),
+        responder: usable.subject.as_ref()?.responder.clone(),
+        good_until: usable.staple.map(|answer| answer.next_update),
+        revoked_at: question.and_then(|question| question.revoked_at),
+        next_question_at: question.map(|question| question.again_at),
+        failures: question.map_or(0, |question| question.failures),
+    })
+}
+
+/// Why there is no new answer, and what clients are told meanwhile.
+fn unanswered(usable: &Usable, question: Option<&Question>) -> Option<CertificateWarning> {
+    let question = question?;
+    let CertificateWarning { message, help } = question.refusal.clone()?;
+    let meanwhile = match usable.staple.map(|answer| answer.next_update) {
+        Some(until) => format!("its former answer is shown until {until}"),
+        None => "clients are told nothing".to_owned(),
+    };
+    let again_at = question.again_at;
+    Some(CertificateWarning {
+        message: format!("{message}; {meanwhile}, and it is asked again at {again_at}"),
+        help,
+    })
+}
+
+/// That clients will refuse it.
+fn must_staple(usable: &Usable) -> Option<CertificateWarning> {
+    if !usable.facts.must_staple || usable.staple.is_some() {
+        return None;
+    }
+    let help = if usable.subject.is_some() {
+        "see that `ocsp_stapling` of the certificate is on, and what is said of its responder"
+    } else {
+        "it names no responder over HTTP, or the certificate of its issuer is not with it: add that behind it"
+    };
+    Some(CertificateWarning {
+        message:
+            "it says that clients are to refuse it without an OCSP answer (must-staple), and there \
+                  is none"
+                .to_owned(),
+        help: help.to_owned(),
     })
 }
 

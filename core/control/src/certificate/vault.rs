@@ -23,6 +23,8 @@ use super::pem::{Part, Parts, read_certificates};
 use super::{Judged, Key, Material, Unusable, Usable, judge};
 use crate::disk::{Disk, Machine, replace};
 
+mod staple;
+
 /// The directory, in the state directory.
 const DIRECTORY: &str = "certificates";
 /// The file of the key that opens all others: 64 hexadecimal digits.
@@ -65,9 +67,8 @@ impl Vault {
     /// root.
     pub fn keep(&self, judged: &Judged) -> Result<Fingerprint, Unusable> {
         let fingerprint = judged.usable.facts.fingerprint;
-        let shown = &judged.usable.certified.cert;
         let kept = self.get(&fingerprint, &|_| true);
-        if !kept.is_ok_and(|kept| kept.certified.cert == *shown) {
+        if !kept.is_ok_and(|kept| kept.kept().eq(judged.usable.kept())) {
             let there = Machine.list(&self.directory).map_or(0, |names| names.len());
             if there >= KEPT_MAX {
                 return Err(Unusable::TooMany(KEPT_MAX));
@@ -129,33 +130,6 @@ impl Vault {
     /// The file of what an authority has issued under this name.
     pub(super) fn issued_path(&self, name: &Name) -> PathBuf {
         self.directory.join(format!("acme-{name}.pem"))
-    }
-
-    /// What a responder has said of the certificate of this name, or of one before it.
-    pub(super) fn staple(&self, name: &Name) -> Option<Vec<u8>> {
-        Machine.read(&self.staple_path(name), FILE_BYTES_MAX).ok()
-    }
-
-    /// Keeps what a responder has said, durably.
-    pub(crate) fn keep_staple(&self, name: &Name, answer: &[u8]) -> Result<(), Unusable> {
-        let path = self.staple_path(name);
-        let made = Machine.make_dir(&self.directory);
-        let written = made.and_then(|()| replace(&Machine, &path, answer));
-        written.map_err(|error| Unusable::File {
-            place: place(&path),
-            reason: error.to_string(),
-        })
-    }
-
-    /// Forgets what a responder has said.
-    pub(crate) fn drop_staple(&self, name: &Name) {
-        // It fails when there is none.
-        drop(Machine.remove(&self.staple_path(name)));
-    }
-
-    /// The file of what a responder has said.
-    pub(super) fn staple_path(&self, name: &Name) -> PathBuf {
-        self.directory.join(format!("ocsp-{name}.der"))
     }
 
     /// A secret of the balancer that is kept under this name, if it can be opened; `of` is what it is
@@ -247,15 +221,15 @@ impl Vault {
         };
         Machine.make_dir(&self.directory).map_err(failed)?;
         let key = self.key_or_new()?;
-        let certificates = &judged.usable.certified.cert;
         let secret = judged.key.der();
         let mut sealed = secret.secret_der().to_vec();
         let associated = associated(&judged.usable.facts.fingerprint);
         let nonce = key
             .seal_in_place_append_tag(Aad::from(&associated), &mut sealed)
             .map_err(|_| failed(io::Error::other("it cannot be sealed")))?;
-        let mut sections: Vec<_> = certificates
-            .iter()
+        let mut sections: Vec<_> = judged
+            .usable
+            .kept()
             .map(|der| pem::Pem::new("CERTIFICATE", der.as_ref()))
             .collect();
         let sealed = [&nonce.as_ref()[..], &sealed].concat();

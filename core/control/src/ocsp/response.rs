@@ -14,16 +14,23 @@ use super::der::{
     Reader, SEQUENCE, context, context_primitive,
 };
 use super::request::Subject;
+use crate::clock::later;
 
 /// `id-pkix-ocsp-basic`.
 const BASIC: [u8; 9] = [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
 /// `sha1`.
 const SHA1: [u8; 5] = [0x2b, 0x0e, 0x03, 0x02, 0x1a];
 
+/// Signatures of RSA over SHA-1, under both of their names.
+const WEAK: [&str; 2] = ["1.2.840.113549.1.1.5", "1.3.14.3.2.29"];
+
 /// How late our clock may be.
 const LATE: Duration = Duration::from_mins(5);
 /// How long an answer is good that does not say it.
 const UNTOLD: Duration = Duration::from_hours(1);
+/// The shortest and longest pause before an answer is asked for again that is past its half.
+const AGAIN_MIN: Duration = Duration::from_secs(5);
+const AGAIN_MAX: Duration = Duration::from_hours(24);
 /// The most certificates that a responder may send with its answer.
 const CERTIFICATES_MAX: usize = 10;
 
@@ -31,9 +38,9 @@ const CERTIFICATES_MAX: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// When that was so.
-    pub(crate) from: Timestamp,
+    pub(crate) this_update: Timestamp,
     /// Until when it may be told on.
-    pub(crate) until: Timestamp,
+    pub(crate) next_update: Timestamp,
 }
 
 /// Why an answer may not be told on.
@@ -74,10 +81,18 @@ impl From<NotDer> for Unfit {
 }
 
 impl Answer {
-    /// When to ask again: at the middle of its time.
+    /// When to ask again: when half of its time is over.
     pub(crate) fn refresh_at(&self) -> Timestamp {
-        let (from, until) = (self.from.unix_millis(), self.until.unix_millis());
-        Timestamp::from_unix_millis(from + until.saturating_sub(from) / 2)
+        let from = self.this_update;
+        later(from, since(from, self.next_update) / 2)
+    }
+
+    /// When to ask again after it was given now. Many responders say the same for longer than half of
+    /// its time: each further question comes after half of what is left.
+    pub(super) fn again_at(&self, now: Timestamp) -> Timestamp {
+        let half_left = since(now, self.next_update) / 2;
+        self.refresh_at()
+            .max(later(now, half_left.clamp(AGAIN_MIN, AGAIN_MAX)))
     }
 }
 
@@ -147,6 +162,9 @@ fn single(data: &[u8], subject: &Subject, now: Timestamp) -> Result<Answer, Unfi
             Some(next) => time(Reader::new(next.content).take(GENERALIZED_TIME)?.whole)?,
             None => later(from, UNTOLD),
         };
+        if from > later(now, LATE) || now >= until || until <= from {
+            return Err(Unfit::Time { from, until });
+        }
         if status.tag == context(1) {
             let at = Reader::new(status.content).take(GENERALIZED_TIME)?.whole;
             return Err(Unfit::Revoked(time(at)?));
@@ -155,10 +173,10 @@ fn single(data: &[u8], subject: &Subject, now: Timestamp) -> Result<Answer, Unfi
         } else if status.tag != context_primitive(0) {
             return Err(Unfit::Malformed("an answer is neither good nor bad"));
         }
-        if from > later(now, LATE) || now >= until || until <= from {
-            return Err(Unfit::Time { from, until });
-        }
-        return Ok(Answer { from, until });
+        return Ok(Answer {
+            this_update: from,
+            next_update: until,
+        });
     }
     Err(Unfit::Other)
 }
@@ -223,7 +241,9 @@ impl Statement<'_> {
         let (Ok((_, algorithm)), Ok((_, signature))) = (algorithm, signature) else {
             return false;
         };
-        verify_signature(key, &algorithm, &signature, self.signed).is_ok()
+        // Somebody else may be able to make an answer with the same SHA-1.
+        let is_weak = WEAK.contains(&algorithm.algorithm.to_id_string().as_str());
+        !is_weak && verify_signature(key, &algorithm, &signature, self.signed).is_ok()
     }
 }
 
@@ -251,15 +271,15 @@ fn may_answer(
     Ok(())
 }
 
+/// How long it is from one time to another that is later.
+const fn since(from: Timestamp, until: Timestamp) -> Duration {
+    Duration::from_millis(until.unix_millis().saturating_sub(from.unix_millis()))
+}
+
 fn time(whole: &[u8]) -> Result<Timestamp, Unfit> {
     let (_, time) = ASN1Time::from_der(whole).map_err(|_| Unfit::Malformed("a time is none"))?;
     let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
     Ok(Timestamp::from_unix_millis(seconds.saturating_mul(1000)))
-}
-
-fn later(time: Timestamp, by: Duration) -> Timestamp {
-    let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-    Timestamp::from_unix_millis(time.unix_millis().saturating_add(by))
 }
 
 #[cfg(test)]

@@ -1,287 +1,267 @@
-//! Who asks responders in time.
+//! Who asks responders in time: a thread of its own, which neither traffic nor changes wait for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
 use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lb_model::api::{CertificateWarning, Timestamp};
+use hyper::body::Bytes;
 use lb_model::value::Name;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::oneshot;
+use tokio::task::{Id, JoinError, JoinSet};
 
 use super::fetch::{FetchError, fetch};
+use super::question::Question;
+use super::refusal::Refusal;
 use super::request::Subject;
-use super::response::{Unfit, check};
-use crate::certificate::{Keeper, Loaded, Unusable, Usable};
-use crate::pace::pause;
-use crate::{Controller, Engine};
+use super::response::{Answer, check};
+use crate::certificate::{Keeper, Loaded, Usable};
+use crate::clock::later;
+use crate::{Controller, Engine, pace};
 
-/// How often it is looked whether somebody is to be asked, and how often at most what was answered is told
-/// to clients: a change of certificates costs the more the more of them there are.
+/// How often it is looked whether somebody is to be asked. What was answered meanwhile comes into force
+/// together.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The most questions at a time.
-const QUESTIONS_MAX: usize = 8;
-/// How long it takes at least from one answer to the next question, whatever a responder says.
-const PAUSE_ANSWERED: Duration = Duration::from_secs(5);
+const QUESTIONS_MAX: usize = 16;
 
-/// Asks responders. It never holds the controller for longer than a look.
-pub(crate) struct Stapler<E: Engine> {
+/// Asks whether certificates are revoked for as long as it is there.
+#[derive(Debug)]
+pub struct Stapler {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stapler {
+    /// Begins to ask about what the document in force names.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn start<E: Engine>(
+        controller: &Arc<Controller<E>>,
+        keeper: Arc<Keeper>,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(4)
+            .build()?;
+        let work = Work {
+            controller: Arc::downgrade(controller),
+            keeper,
+            running: JoinSet::new(),
+            under_way: HashMap::new(),
+            asked: BTreeSet::new(),
+            over: BTreeMap::new(),
+            has_changed: false,
+        };
+        let thread = std::thread::Builder::new()
+            .name("ocsp".to_owned())
+            .spawn(move || {
+                crate::background::step_back();
+                runtime.block_on(async {
+                    tokio::select! {
+                        biased;
+                        _ = stopped => {}
+                        () = work.run() => {}
+                    }
+                });
+                // Looking up a host cannot be interrupted.
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Stapler {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It has told why, if it has failed.
+            drop(thread.join());
+        }
+    }
+}
+
+/// What the thread works with. It never holds the controller for longer than a look.
+struct Work<E: Engine> {
     controller: Weak<Controller<E>>,
     keeper: Arc<Keeper>,
-    plans: BTreeMap<Name, Plan>,
-    running: JoinSet<Done>,
-    /// Whether clients are to be told something else than now.
-    changed: bool,
+    running: JoinSet<Result<Bytes, FetchError>>,
+    under_way: HashMap<Id, (Name, Subject)>,
+    /// The certificates that are asked about.
+    asked: BTreeSet<Name>,
+    /// Those whose answer was told to be too old, with its end.
+    over: BTreeMap<Name, Answer>,
+    /// Whether something else is to be shown to clients.
+    has_changed: bool,
 }
 
-/// Why there is no new answer for a certificate, and when the next question is asked.
-#[derive(Clone, Debug)]
-pub(crate) struct Unanswered {
-    pub(crate) warning: CertificateWarning,
-    pub(crate) next_at: Timestamp,
-}
-
-/// What is known of one certificate.
-struct Plan {
-    subject: Subject,
-    is_under_way: bool,
-    /// How often in a row there was no answer.
-    refused: u32,
-    /// Before it, nobody is asked.
-    not_before: Option<Instant>,
-}
-
-/// A question that has ended.
-struct Done {
-    name: Name,
-    subject: Subject,
-    outcome: Result<(), Refusal>,
-}
-
-/// Why there is no answer that could be told on.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    #[error(transparent)]
-    Unfit(#[from] Unfit),
-    #[error(transparent)]
-    Kept(#[from] Unusable),
-}
-
-impl Refusal {
-    fn help(&self) -> String {
-        match self {
-            Self::Fetch(error) => error.help().to_owned(),
-            Self::Unfit(Unfit::Revoked(_)) => {
-                "get another certificate at once, and give it here: clients that look refuse this one"
-                    .to_owned()
-            }
-            Self::Unfit(Unfit::Unknown) => {
-                "if it was issued a moment ago, wait; if not, ask whoever issued it".to_owned()
-            }
-            Self::Unfit(Unfit::Time { .. }) => {
-                "set the clock of the balancer: timedatectl; if it is right, the responder serves old \
-                 answers"
-                    .to_owned()
-            }
-            Self::Unfit(
-                Unfit::Malformed(_) | Unfit::NoAnswer(_) | Unfit::Other | Unfit::Signature(_),
-            ) => {
-                "see what it says: openssl ocsp -issuer ISSUER -cert CERTIFICATE -url URL; tell whoever \
-                 runs it, or set `ocsp_stapling = false`"
-                    .to_owned()
-            }
-            Self::Kept(unusable) => unusable.help(),
-        }
-    }
-
-    /// Whether what the responder said before is known to be wrong.
-    const fn takes_back(&self) -> bool {
-        match self {
-            Self::Unfit(unfit) => matches!(unfit, Unfit::Revoked(_) | Unfit::Unknown),
-            Self::Fetch(_) | Self::Kept(_) => false,
-        }
-    }
-}
-
-impl<E: Engine> Stapler<E> {
-    pub(crate) fn new(controller: Weak<Controller<E>>, keeper: Arc<Keeper>) -> Self {
-        Self {
-            controller,
-            keeper,
-            plans: BTreeMap::new(),
-            running: JoinSet::new(),
-            changed: false,
-        }
-    }
-
-    /// Asks for as long as there is a controller.
-    pub(crate) async fn run(mut self) {
+impl<E: Engine> Work<E> {
+    async fn run(mut self) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let look_at = Instant::now() + LOOK_EVERY;
-            self.look();
-            if !self.tell_clients() {
-                return;
-            }
-            loop {
-                tokio::select! {
-                    () = sleep_until(look_at) => break,
-                    Some(done) = self.running.join_next() => match done {
-                        Ok(done) => self.finish(done),
-                        Err(error) => tracing::error!(%error, "a question to a responder was lost"),
-                    },
+            tokio::select! {
+                Some(done) = self.running.join_next_with_id() => self.finish(done),
+                _ = look.tick() => {
+                    let Some(controller) = self.controller.upgrade() else {
+                        return;
+                    };
+                    self.look();
+                    self.show(&controller);
                 }
             }
         }
     }
 
-    /// Begins what is due, and takes back what is too old.
+    /// Begins what is due, and sees what is too old.
     fn look(&mut self) {
-        let keeper = Arc::clone(&self.keeper);
-        let (held, now) = (keeper.held_now(), keeper.now());
-        let asked = |name: &Name| subject(&held, name).is_some();
-        self.plans
-            .retain(|name, plan| plan.is_under_way || asked(name));
-        keeper.unanswered().retain(|name, _| asked(name));
-        for name in held.certificates().keys() {
-            let Some((usable, subject)) = subject(&held, name) else {
-                continue;
+        let (held, now) = (self.keeper.held_now(), self.keeper.now());
+        self.keep_those_of(&held);
+        let mut due = Vec::new();
+        for (name, usable, subject) in subjects(&held) {
+            if let Some(answer) = usable.staple
+                && now >= answer.next_update
+                && self.over.insert(name.clone(), answer) != Some(answer)
+            {
+                tracing::warn!(certificate = %name, "the last answer of the OCSP responder is too old now, and clients are told nothing");
+                self.has_changed = true;
+            }
+            let question = self.keeper.questions().latest(name, subject);
+            let is_due = match (&question, usable.staple) {
+                (Some(question), _) => question.again_at <= now,
+                (None, Some(answer)) => answer.refresh_at() <= now,
+                (None, None) => true,
             };
-            let plan = self.plans.get(name);
-            if plan.is_some_and(|plan| plan.is_under_way) {
-                continue;
+            if is_due && !self.under_way.values().any(|(known, _)| known == name) {
+                due.push((
+                    question.map_or(0, |question| question.failures),
+                    name,
+                    subject,
+                ));
             }
-            if plan.is_none_or(|plan| plan.subject != *subject) {
-                keeper.unanswered().remove(name);
-                self.plans.insert(name.clone(), Plan::new(subject));
-            }
-            if usable.staple.is_some_and(|answer| now >= answer.until) {
-                tracing::warn!(certificate = %name, "the last answer of the responder is too old now, and clients are told nothing");
-                keeper.vault().drop_staple(name);
-                self.changed = true;
-            }
-            let waits = self.plans.get(name).and_then(|plan| plan.not_before);
-            let may = waits.is_none_or(|until| Instant::now() >= until);
-            let due = usable
-                .staple
-                .is_none_or(|answer| now >= answer.refresh_at());
-            if may && due && self.running.len() < QUESTIONS_MAX {
-                self.begin(name.clone(), subject.clone());
-            }
+        }
+        // Responders that are down must not keep others waiting.
+        due.sort_by_key(|(failures, ..)| *failures);
+        let room = QUESTIONS_MAX.saturating_sub(self.under_way.len());
+        for (_, name, subject) in due.into_iter().take(room) {
+            let asked = subject.clone();
+            let task = self.running.spawn(async move { fetch(&asked).await });
+            self.under_way
+                .insert(task.id(), (name.clone(), subject.clone()));
         }
     }
 
-    fn begin(&mut self, name: Name, subject: Subject) {
-        if let Some(plan) = self.plans.get_mut(&name) {
-            plan.is_under_way = true;
-        }
-        let keeper = Arc::clone(&self.keeper);
-        self.running.spawn(async move {
-            let outcome = answer(&name, &subject, &keeper).await;
-            Done {
-                name,
-                subject,
-                outcome,
-            }
-        });
-    }
-
-    fn finish(&mut self, done: Done) {
-        let Done {
-            name,
-            subject,
-            outcome,
-        } = done;
-        self.changed |= match &outcome {
-            Ok(()) => true,
-            Err(refusal) => refusal.takes_back(),
-        };
-        let Some(plan) = self.plans.get_mut(&name) else {
+    /// Forgets what nobody is asked about any more.
+    fn keep_those_of(&mut self, held: &Loaded) {
+        let names = || subjects(held).map(|(name, ..)| name);
+        if names().eq(&self.asked) {
             return;
-        };
-        plan.is_under_way = false;
-        match outcome {
-            Ok(()) => {
-                plan.refused = 0;
-                plan.not_before = Some(Instant::now() + PAUSE_ANSWERED);
-                self.keeper.unanswered().remove(&name);
-            }
-            Err(refusal) => {
-                plan.refused = plan.refused.saturating_add(1);
-                let pause = pause(plan.refused);
-                plan.not_before = Some(Instant::now() + pause);
-                if refusal.takes_back() {
-                    self.keeper.vault().drop_staple(&name);
-                }
-                self.tell(name, &subject, &refusal, pause);
-            }
         }
+        self.asked = names().cloned().collect();
+        let asked = &self.asked;
+        self.over.retain(|name, _| asked.contains(name));
+        self.keeper.questions().keep(|name| asked.contains(name));
+        self.keeper
+            .vault()
+            .keep_staples(|name| asked.contains(name));
     }
 
-    /// Tells the administrator that there is no answer.
-    fn tell(&self, name: Name, subject: &Subject, refusal: &Refusal, pause: Duration) {
-        let keeper = &self.keeper;
-        let pause_millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        let next_at = keeper.now().unix_millis().saturating_add(pause_millis);
-        let next_at = Timestamp::from_unix_millis(next_at);
-        let loaded = keeper.held_now();
-        let told_on = loaded.certificates().get(&name);
-        let told_on = told_on.and_then(|held| held.usable()?.staple);
-        let told_on = told_on.filter(|_| !refusal.takes_back());
-        let until = told_on.map_or_else(String::new, |answer| {
-            format!("; what it said before is told on until {}", answer.until)
-        });
-        let warning = CertificateWarning {
-            message: format!("the OCSP responder {}: {refusal}{until}", subject.responder),
-            help: refusal.help(),
-        };
-        let (reason, help) = (&warning.message, &warning.help);
-        tracing::warn!(certificate = %name, reason, help, %next_at, "a responder was asked in vain");
-        keeper
-            .unanswered()
-            .insert(name, Unanswered { warning, next_at });
-    }
-
-    /// Has what was kept told to clients; whether there is somebody who does.
-    fn tell_clients(&mut self) -> bool {
-        let Some(controller) = self.controller.upgrade() else {
-            return false;
-        };
-        if std::mem::take(&mut self.changed)
+    /// Has what was answered shown to clients. When that fails it is told, and tried within a minute.
+    fn show(&mut self, controller: &Controller<E>) {
+        if std::mem::take(&mut self.has_changed)
             && let Err(error) = controller.refresh()
         {
-            tracing::warn!(%error, "what responders said is told within a minute");
+            tracing::warn!(%error, "answers of OCSP responders are shown within a minute");
         }
-        true
+    }
+
+    fn finish(&mut self, done: Result<(Id, Result<Bytes, FetchError>), JoinError>) {
+        let (id, outcome) = match done {
+            Ok((id, outcome)) => (id, outcome.map_err(Refusal::from)),
+            Err(error) => (error.id(), Err(Refusal::Lost(error.to_string()))),
+        };
+        let Some((name, subject)) = self.under_way.remove(&id) else {
+            return;
+        };
+        // Another certificate may have the name by now.
+        if !self.is_in_use(&name, &subject) {
+            return;
+        }
+        match outcome.and_then(|bytes| self.take(&name, &subject, &bytes)) {
+            Ok(answer) => self.note_answer(&name, subject, answer),
+            Err(refusal) => self.note_refusal(&name, subject, &refusal),
+        }
+    }
+
+    fn is_in_use(&self, name: &Name, subject: &Subject) -> bool {
+        let held = self.keeper.held_now();
+        subjects(&held).any(|(known, _, current)| known == name && current == subject)
+    }
+
+    /// Keeps an answer that may be shown.
+    fn take(&mut self, name: &Name, subject: &Subject, bytes: &[u8]) -> Result<Answer, Refusal> {
+        let answer = check(bytes, subject, self.keeper.now())?;
+        // Many responders say the same until half of its time is over.
+        if self.keeper.vault().staple(name).as_deref() != Some(bytes) {
+            self.keeper.vault().keep_staple(name, bytes)?;
+            self.has_changed = true;
+        }
+        Ok(answer)
+    }
+
+    fn note_answer(&self, name: &Name, subject: Subject, answer: Answer) {
+        let until = answer.next_update;
+        tracing::info!(certificate = %name, %until, "the OCSP responder says that a certificate is good");
+        let question = Question {
+            again_at: answer.again_at(self.keeper.now()),
+            subject,
+            failures: 0,
+            refusal: None,
+            revoked_at: None,
+        };
+        self.keeper.questions().note(name, question);
+    }
+
+    fn note_refusal(&mut self, name: &Name, subject: Subject, refusal: &Refusal) {
+        let before = self.keeper.questions().latest(name, &subject);
+        let failures = before.as_ref().map_or(0, |question| question.failures);
+        let failures = failures.saturating_add(1);
+        let again_at = later(self.keeper.now(), pace::pause(failures));
+        let told = refusal.told(&subject);
+        let (reason, help) = (&told.message, &told.help);
+        let revoked_at = refusal.revoked_at();
+        if revoked_at.is_some() {
+            tracing::error!(certificate = %name, reason, help, %again_at, "a CERTIFICATE IS REVOKED, and served on");
+            // What was said before is known to be wrong.
+            self.has_changed |= self.keeper.vault().drop_staple(name);
+        } else {
+            tracing::warn!(certificate = %name, reason, help, %again_at, "an OCSP responder was asked in vain");
+        }
+        let question = Question {
+            subject,
+            again_at,
+            failures,
+            // A responder that is down afterwards does not make it good.
+            revoked_at: revoked_at.or(before.and_then(|question| question.revoked_at)),
+            refusal: Some(told),
+        };
+        self.keeper.questions().note(name, question);
     }
 }
 
-impl Plan {
-    fn new(subject: &Subject) -> Self {
-        Self {
-            subject: subject.clone(),
-            is_under_way: false,
-            refused: 0,
-            not_before: None,
-        }
-    }
-}
-
-/// A certificate whose responder is to be asked.
-fn subject<'a>(held: &'a Loaded, name: &Name) -> Option<(&'a Usable, &'a Subject)> {
-    let held = held.certificates().get(name)?;
-    let usable = held.usable()?;
-    let subject = usable.subject.as_ref()?;
-    held.model().ocsp_stapling.then_some((usable, subject))
-}
-
-/// Asks, and keeps an answer that may be told on.
-async fn answer(name: &Name, subject: &Subject, keeper: &Keeper) -> Result<(), Refusal> {
-    let bytes = fetch(subject).await?;
-    let answer = check(&bytes, subject, keeper.now())?;
-    keeper.vault().keep_staple(name, &bytes)?;
-    let until = answer.until;
-    tracing::info!(certificate = %name, %until, "the responder says that the certificate is good");
-    Ok(())
+/// The certificates whose responder is to be asked.
+fn subjects(held: &Loaded) -> impl Iterator<Item = (&Name, &Usable, &Subject)> {
+    let held = held.certificates().iter();
+    held.filter_map(|(name, held)| {
+        let usable = held.usable()?;
+        let subject = usable.subject.as_ref()?;
+        let wanted = held.model().ocsp_stapling;
+        wanted.then_some((name, usable, subject))
+    })
 }

@@ -31,6 +31,10 @@ pub struct CertificateFacts {
     pub fingerprint: Fingerprint,
     /// How many certificates are shown with it, on the way to a root that clients know.
     pub intermediates: u32,
+    /// Whether it says that clients are to refuse it without an answer of its authority (must-staple, RFC
+    /// 7633).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub must_staple: bool,
 }
 
 /// Something about a certificate that somebody should know, though it can be used.
@@ -136,7 +140,7 @@ pub struct CertificateStatus {
     /// What is wrong with what the document names now. What was there before is used on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<CertificateWarning>,
-    /// What the responder of its authority says, where that is told to clients (OCSP stapling).
+    /// Whether it is revoked, where somebody can be asked and clients are told (OCSP stapling).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ocsp: Option<OcspStatus>,
     /// The virtual services that show it to clients.
@@ -145,16 +149,21 @@ pub struct CertificateStatus {
     pub pools: Vec<Name>,
 }
 
-/// What clients are told of whether a certificate is revoked.
+/// What is known of whether a certificate is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OcspStatus {
-    /// Who says it.
+    /// Who is asked.
     pub responder: String,
     /// Until when clients are told that it is not revoked; absent while they are told nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good_until: Option<Timestamp>,
+    /// Since when it is revoked, as its authority says. It is served on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
     /// When the responder is asked again, at the earliest; absent when it is about to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_question_at: Option<Timestamp>,
+    /// How often in a row there was no answer that clients could be told.
+    pub failures: u32,
 }

@@ -19,8 +19,8 @@ pub struct Certificate {
     pub description: Option<String>,
     /// Where it comes from.
     pub source: CertificateSource,
-    /// Whether clients are told with it that its authority has not revoked it (OCSP stapling), if it names
-    /// somebody who can be asked over HTTP. The certificate of who issued it must be with it.
+    /// Whether clients are told with it that its authority has not revoked it (OCSP stapling), if it
+    /// names a responder that can be asked over HTTP. The certificate of who issued it must be with it.
     #[serde(default = "yes")]
     pub ocsp_stapling: bool,
 }

@@ -1,5 +1,7 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use x509_parser::parse_x509_certificate;
 
@@ -145,12 +147,46 @@ fn a_good_answer_of_the_authority_is_told_on_until_its_end() {
     let authority = Authority::new();
     let bytes = authority.says(GOOD, FROM, UNTIL);
     let answer = check(&bytes, &authority.subject, now()).unwrap();
-    assert_eq!(answer.until.to_string(), "2030-06-08T00:00:00.000Z");
+    assert_eq!(answer.next_update.to_string(), "2030-06-08T00:00:00.000Z");
     assert_eq!(answer.refresh_at().to_string(), "2030-06-04T12:00:00.000Z");
     // One that does not say how long it is good is so for an hour.
     let bytes = authority.says(GOOD, "20300601113000Z", None);
     let answer = check(&bytes, &authority.subject, now()).unwrap();
-    assert_eq!(answer.until.to_string(), "2030-06-01T12:30:00.000Z");
+    assert_eq!(answer.next_update.to_string(), "2030-06-01T12:30:00.000Z");
+}
+
+#[test]
+fn it_is_asked_for_again_at_half_of_its_time_and_later_ever_sooner() {
+    let authority = Authority::new();
+    let bytes = authority.says(GOOD, FROM, UNTIL);
+    let answer = check(&bytes, &authority.subject, now()).unwrap();
+    let again = |at: &str| answer.again_at(at.parse().unwrap()).to_string();
+    assert_eq!(
+        again("2030-06-01T12:00:00.000Z"),
+        "2030-06-04T12:00:00.000Z"
+    );
+    // A responder that says the same for all of its time is not asked all the time.
+    assert_eq!(
+        again("2030-06-04T13:00:00.000Z"),
+        "2030-06-05T13:00:00.000Z"
+    );
+    assert_eq!(
+        again("2030-06-07T20:00:00.000Z"),
+        "2030-06-07T22:00:00.000Z"
+    );
+    assert_eq!(
+        again("2030-06-07T23:59:59.000Z"),
+        "2030-06-08T00:00:04.000Z"
+    );
+}
+
+#[test]
+fn what_was_said_of_another_time_says_nothing_of_now() {
+    let authority = Authority::new();
+    let revoked = time_value("20300401000000Z");
+    let bytes = authority.says((0xa1, &revoked), "20300501000000Z", Some("20300508000000Z"));
+    let found = check(&bytes, &authority.subject, now());
+    assert!(matches!(found, Err(Unfit::Time { .. })), "{found:?}");
 }
 
 #[test]
@@ -270,4 +306,25 @@ fn an_answer_that_was_changed_or_cut_is_refused_without_panic() {
             assert!(found.is_err() || found == same, "{at} {bit:x}");
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(mut bytes in vec(any::<u8>(), 0..200), at in 0..400_usize) {
+        let authority = authority_for_all();
+        prop_assert!(check(&bytes, &authority.subject, now()).is_err());
+        // Deep inside of what is well formed.
+        let mut whole = authority.says(GOOD, FROM, UNTIL);
+        let at = at.min(whole.len());
+        let rest = whole.split_off(at);
+        bytes.truncate(rest.len());
+        let kept = rest.len() - bytes.len();
+        let changed = [&whole[..], &bytes, &rest[rest.len() - kept..]].concat();
+        let _verdict = check(&changed, &authority.subject, now());
+    }
+}
+
+fn authority_for_all() -> &'static Authority {
+    static AUTHORITY: std::sync::LazyLock<Authority> = std::sync::LazyLock::new(Authority::new);
+    &AUTHORITY
 }
