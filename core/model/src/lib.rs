@@ -8,6 +8,7 @@ pub mod api;
 pub mod backup;
 pub mod config;
 pub mod edit;
+pub mod matching;
 mod nearest;
 pub mod parse;
 pub mod plan;

@@ -58,8 +58,9 @@ pub fn parse(text: &str, format: Format) -> Result<Config, Vec<Problem>> {
     }
 }
 
-/// Everything that is wrong with a part of a document, whose place is given.
-pub(crate) fn check_value(value: &Value, shape: &Shape, place: &Path) -> Vec<Problem> {
+/// Everything that is wrong with a part of a document, whose place is given, when it is compared with
+/// its shape. Whether it fits the rest of the document is not looked at.
+pub fn check_value(value: &Value, shape: &Shape, place: &Path) -> Vec<Problem> {
     let text = value.to_string();
     let mut findings = Findings::default();
     let root = json::read(&text, &mut findings);

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use schemars::JsonSchema;
 use serde_json::Value;
 
 use crate::config::Config;
@@ -39,6 +40,13 @@ pub fn json_schema() -> &'static Value {
 /// The shape of the document: the facts of the JSON Schema, with every `$ref` resolved.
 pub fn shape() -> &'static Shape {
     &SHAPE
+}
+
+/// The shape of another type, such as one that the API says or hears.
+pub fn shape_of<T: JsonSchema>() -> Shape {
+    let mut schema = schemars::schema_for!(T).to_value();
+    tidy(&mut schema);
+    Shape::of_schema(&schema)
 }
 
 /// Brings what schemars derives to what our documents are: no nulls, as an absent key says the same;

@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
-use lb_model::config::{Action, HeaderMatch, Match, PathMatch, Rule, VirtualService};
-use lb_model::config::{FixedResponse, Redirect};
-use lb_model::value::{AlpnName, Name};
+use lb_model::config::{Action, FixedResponse, Match, Redirect, Rule, VirtualService};
+use lb_model::matching;
+use lb_model::value::{AlpnName, HeaderName, Name};
 
 use crate::policy::header::Edits;
 use crate::protocol::http::codec::RequestHead;
@@ -107,7 +107,7 @@ impl Routes {
             &[]
         };
         for CompiledRule { rule, destination } in &self.rules {
-            if mismatch(&rule.matches, asked, host).is_some() {
+            if rule.matches.mismatch(&Question { asked, host }).is_some() {
                 continue;
             }
             decision.request_edits.push(&rule.request_headers);
@@ -156,7 +156,7 @@ impl Routes {
         let host = lower_case(asked.head.host(asked.bytes), &mut lower);
         let mut trace = Vec::new();
         for CompiledRule { rule, destination } in &self.rules {
-            let reason = mismatch(&rule.matches, asked, host);
+            let reason = rule.matches.mismatch(&Question { asked, host });
             trace.push((rule, reason));
             if reason.is_none() && destination.is_some() {
                 break;
@@ -166,54 +166,36 @@ impl Routes {
     }
 }
 
-/// Which condition does not hold; none when all do.
-fn mismatch(conditions: &Match, asked: &Asked<'_>, host: &[u8]) -> Option<&'static str> {
-    let Match {
-        host: hosts,
-        path,
-        method,
-        header,
-        source,
-        alpn: _,
-    } = conditions;
-    if !source.is_empty() && !source.iter().any(|network| network.contains(asked.client)) {
-        return Some("the client is in none of the networks of `source`");
+/// A request with its host as rules compare it.
+struct Question<'a> {
+    asked: &'a Asked<'a>,
+    host: &'a [u8],
+}
+
+impl matching::Asked for Question<'_> {
+    fn client(&self) -> IpAddr {
+        self.asked.client
     }
-    let asked_method = asked.head.method(asked.bytes);
-    if !method.is_empty() && !method.iter().any(|m| m.as_str().as_bytes() == asked_method) {
-        return Some("the method is not in `method`");
+
+    fn method(&self) -> &[u8] {
+        self.asked.head.method(self.asked.bytes)
     }
-    if !hosts.is_empty() && !hosts.iter().any(|pattern| pattern.matches(host)) {
-        return Some("the host is not in `host`");
+
+    fn host(&self) -> &[u8] {
+        self.host
     }
-    let asked_path = asked.head.path(asked.bytes);
-    let path_matches = match path {
-        None => true,
-        Some(PathMatch::Exact(exact)) => asked_path == exact.as_str().as_bytes(),
-        Some(PathMatch::Prefix(prefix)) => asked_path.starts_with(prefix.as_str().as_bytes()),
-        Some(PathMatch::Regex(pattern)) => pattern.is_match(asked_path),
-    };
-    if !path_matches {
-        return Some("the path does not match `path`");
+
+    fn path(&self) -> &[u8] {
+        self.asked.head.path(self.asked.bytes)
     }
-    for (name, condition) in header {
-        let mut values = asked
-            .head
-            .fields
-            .iter()
-            .filter(|field| name.matches(field.name(asked.bytes)))
-            .map(|field| field.value(asked.bytes));
-        let matches = match condition {
-            HeaderMatch::Present(present) => values.next().is_some() == *present,
-            HeaderMatch::Exact(text) => values.any(|v| v == text.as_str().as_bytes()),
-            HeaderMatch::Prefix(text) => values.any(|v| v.starts_with(text.as_str().as_bytes())),
-            HeaderMatch::Regex(pattern) => values.any(|v| pattern.is_match(v)),
-        };
-        if !matches {
-            return Some("a header field does not match `header`");
-        }
+
+    fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        let bytes = self.asked.bytes;
+        let fields = self.asked.head.fields.iter();
+        fields
+            .filter(|field| name.matches(field.name(bytes)))
+            .map(|field| field.value(bytes))
     }
-    None
 }
 
 /// The host in lower case; empty when it is longer than any that a rule can name.

@@ -103,7 +103,11 @@ impl FromStr for StatusRange {
 
 impl fmt::Display for StatusRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.first.0, self.last.0)
+        if self.first == self.last {
+            write!(f, "{}", self.first.0)
+        } else {
+            write!(f, "{}-{}", self.first.0, self.last.0)
+        }
     }
 }
 
