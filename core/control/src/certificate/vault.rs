@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
@@ -53,6 +54,9 @@ const BEGINS_BEFORE: Duration = Duration::from_hours(1);
 #[derive(Clone, Debug)]
 pub struct Vault {
     directory: PathBuf,
+    /// Held by who writes. Two that find no key would each make one, and what was sealed with the
+    /// first could not be opened; two that write one file would take it away from each other.
+    writing: Arc<Mutex<()>>,
 }
 
 impl Vault {
@@ -60,6 +64,7 @@ impl Vault {
     pub fn new(state_dir: &Path) -> Self {
         Self {
             directory: state_dir.join(DIRECTORY),
+            writing: Arc::default(),
         }
     }
 
@@ -173,6 +178,7 @@ impl Vault {
             place: place(&path),
             reason: error.to_string(),
         };
+        let _writing = self.writing();
         Machine.make_dir(&self.directory).map_err(failed)?;
         let mut sealed = secret.to_vec();
         let nonce = self
@@ -219,6 +225,7 @@ impl Vault {
             place: place(path),
             reason: error.to_string(),
         };
+        let _writing = self.writing();
         Machine.make_dir(&self.directory).map_err(failed)?;
         let key = self.key_or_new()?;
         let secret = judged.key.der();
@@ -274,6 +281,11 @@ impl Vault {
         judge(material, is_root).map(Some)
     }
 
+    /// The turn to write. Whoever panicked in theirs has left whole files.
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn key_path(&self) -> PathBuf {
         self.directory.join(KEY_FILE)
     }
@@ -296,7 +308,7 @@ impl Vault {
         RandomizedNonceKey::new(&AES_256_GCM, &*bytes).map_err(|_| unusable("it is no key"))
     }
 
-    /// The key, which is made when nothing has been sealed yet.
+    /// The key, which is made when nothing has been sealed yet. It is the caller's turn to write.
     fn key_or_new(&self) -> Result<RandomizedNonceKey, Unusable> {
         let path = self.key_path();
         // Where something is sealed, another key would hide that the right one is lost.

@@ -30,6 +30,7 @@ impl Vault {
     /// Keeps what a responder has said, durably, in the place of what it said before.
     pub(crate) fn keep_staple(&self, name: &Name, answer: &[u8]) -> Result<(), Unusable> {
         let path = self.staple_path(name);
+        let _writing = self.writing();
         let made = Machine.make_dir(&self.staples());
         let written = made.and_then(|()| replace(&Machine, &path, answer));
         written.map_err(|error| Unusable::File {

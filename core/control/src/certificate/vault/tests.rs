@@ -176,3 +176,31 @@ fn a_certificate_of_our_own_stays_until_a_third_of_its_life_is_left() {
         .unwrap();
     assert_ne!(fourth.facts.fingerprint, third.facts.fingerprint);
 }
+
+#[test]
+fn the_first_certificates_may_be_kept_all_at_once() {
+    for _ in 0..20 {
+        let stand = Stand::new();
+        let start = std::sync::Barrier::new(8);
+        let hosts = vec!["a.test".to_owned()];
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                // Two of each: the same file is written at once, too.
+                let name = name(&format!("n{}", number / 2));
+                let (stand, start, hosts) = (&stand, &start, &hosts);
+                scope.spawn(move || {
+                    start.wait();
+                    stand.vault.self_signed(&name, hosts, at(0)).unwrap();
+                });
+            }
+        });
+        // All of them are sealed with the key that is there in the end.
+        for number in 0..4 {
+            let path = stand
+                .vault
+                .directory
+                .join(format!("self-signed-n{number}.pem"));
+            assert!(stand.vault.read(&path, &|_| true).unwrap().is_some());
+        }
+    }
+}
