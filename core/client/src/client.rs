@@ -88,7 +88,7 @@ impl Client {
                 address,
                 connector,
                 authorization,
-                idle: Mutex::new(None),
+                idle: Mutex::default(),
             },
         })
     }
@@ -109,6 +109,22 @@ impl Client {
         self.object_of(reply)
     }
 
+    /// The document in force, as JSON.
+    pub async fn document(&self) -> Result<Object, ClientError> {
+        let reply = self.way.ask(&Call::get("/config")?).await?;
+        self.object_of(reply)
+    }
+
+    /// Makes this the document in force.
+    pub async fn put_document(
+        &self,
+        value: &Value,
+        change: &Change,
+    ) -> Result<ApplyAnswer, ClientError> {
+        self.change(Method::PUT, "/config", Some(value), change)
+            .await
+    }
+
     /// The document in force, as TOML.
     pub async fn config_toml(&self) -> Result<String, ClientError> {
         let mut call = Call::get("/config")?;
@@ -123,7 +139,7 @@ impl Client {
 
     /// One object of the document in force.
     pub async fn object(&self, path: &ObjectPath) -> Result<Object, ClientError> {
-        let call = Call::get(&format!("/config/{path}"))?;
+        let call = Call::get(&target(path))?;
         self.object_of(self.way.ask(&call).await?)
     }
 
@@ -134,7 +150,8 @@ impl Client {
         value: &Value,
         change: &Change,
     ) -> Result<ApplyAnswer, ClientError> {
-        self.change(Method::PUT, path, Some(value), change).await
+        self.change(Method::PUT, &target(path), Some(value), change)
+            .await
     }
 
     /// Changes some fields of an object; null takes a field away.
@@ -144,7 +161,8 @@ impl Client {
         value: &Value,
         change: &Change,
     ) -> Result<ApplyAnswer, ClientError> {
-        self.change(Method::PATCH, path, Some(value), change).await
+        self.change(Method::PATCH, &target(path), Some(value), change)
+            .await
     }
 
     /// Takes an object away.
@@ -153,7 +171,8 @@ impl Client {
         path: &ObjectPath,
         change: &Change,
     ) -> Result<ApplyAnswer, ClientError> {
-        self.change(Method::DELETE, path, None, change).await
+        self.change(Method::DELETE, &target(path), None, change)
+            .await
     }
 
     /// What a change would do. Nothing is changed.
@@ -334,11 +353,11 @@ impl Client {
     async fn change(
         &self,
         method: Method,
-        path: &ObjectPath,
+        target: &str,
         value: Option<&Value>,
         change: &Change,
     ) -> Result<ApplyAnswer, ClientError> {
-        let target = format!("/config/{path}{}", query(change));
+        let target = format!("{target}{}", query(change));
         let mut call = Call::get(&target)?.with_method(method);
         if let Some(value) = value {
             call = call.with_body(value.to_string());
@@ -404,6 +423,11 @@ impl std::fmt::Debug for Client {
 
 fn json(body: &impl Serialize) -> Result<Vec<u8>, ClientError> {
     serde_json::to_vec(body).map_err(|error| ClientError::Unspeakable(error.to_string()))
+}
+
+/// Where an object is.
+fn target(path: &ObjectPath) -> String {
+    format!("/config/{path}")
 }
 
 /// A change as a query, with its question mark.

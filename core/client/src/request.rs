@@ -21,6 +21,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// How long a whole answer may take. An apply waits for disks.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// The most connections that are kept: as many as Terraform has requests at a time.
+const IDLE_MAX: usize = 10;
+
 /// How long to wait before each further try.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
@@ -31,8 +34,8 @@ pub(crate) struct Way {
     pub(crate) connector: Option<TlsConnector>,
     /// The `Authorization` of every request; marked sensitive, so that nothing prints it.
     pub(crate) authorization: Option<HeaderValue>,
-    /// A connection that waits for its next request.
-    pub(crate) idle: Mutex<Option<Connection>>,
+    /// Connections that wait for their next request, the one used last at the end.
+    pub(crate) idle: Mutex<Vec<Connection>>,
 }
 
 /// What is asked.
@@ -122,7 +125,11 @@ impl Way {
             Ok(body) => body.to_bytes(),
             Err(error) => return Err(self.broken(call, error)),
         };
-        *self.idle.lock().await = Some(connection);
+        let mut idle = self.idle.lock().await;
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+        drop(idle);
         let etag = head.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
         let etag = etag.map(str::to_owned);
         if head.status.is_success() {
@@ -158,7 +165,7 @@ impl Way {
     }
 
     async fn send(&self, call: &Call) -> Result<(Response<Incoming>, Connection), Failed> {
-        let kept = self.idle.lock().await.take();
+        let kept = self.idle.lock().await.pop();
         if let Some(mut connection) = kept
             && connection.ready().await.is_ok()
         {

@@ -39,6 +39,6 @@ pub use etag::{Etag, EtagError};
 pub use event::Subscription;
 pub use lb_model::api::Scope;
 pub use ocsp::Stapler;
-pub use proposal::{Applied, Change, Planned, Proposal, Refused};
+pub use proposal::{Applied, Change, Expected, Planned, Proposal, Refused};
 pub use record::RevisionRecord;
 pub use store::{Damage, Retention, StoreError};

@@ -24,10 +24,32 @@ pub struct Proposal {
     /// The revision that the caller thinks is in force; another one makes the proposal stale. None
     /// does not ask.
     pub parent: Option<u64>,
-    /// The versions of objects that the caller thinks are in force.
-    pub expected: Vec<(ObjectPath, Etag)>,
+    /// What the caller thinks of objects.
+    pub expected: Vec<(ObjectPath, Expected)>,
     /// Go back unless the change is confirmed within this time.
     pub confirm: Option<Duration>,
+}
+
+/// What must be true of an object for a proposal to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// It is not there.
+    Absent,
+    /// It is there.
+    Exists,
+    /// It is there, in this version.
+    Is(Etag),
+}
+
+impl Expected {
+    /// Whether that holds of an object in this version, or of one that is not there.
+    pub fn holds(&self, found: Option<&Etag>) -> bool {
+        match self {
+            Self::Absent => found.is_none(),
+            Self::Exists => found.is_some(),
+            Self::Is(tag) => found == Some(tag),
+        }
+    }
 }
 
 /// What the document shall be.

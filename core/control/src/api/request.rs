@@ -58,6 +58,17 @@ pub(super) enum Condition {
     Is(String),
 }
 
+impl Condition {
+    /// What it asks for, in a word.
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Absent => "none",
+            Self::Exists => "any",
+            Self::Is(tag) => tag,
+        }
+    }
+}
+
 /// How a change is made, from the query.
 #[derive(Debug)]
 pub(super) struct Manner {

@@ -89,10 +89,10 @@ pub(super) fn still_true(proposal: &Proposal, base: &Current) -> Result<(), Refu
         let current = base.number;
         return Err(Refused::Stale { parent, current });
     }
-    for (path, tag) in &proposal.expected {
+    for (path, expected) in &proposal.expected {
         let found = value(base.config.config(), path);
         let found = found.map(|value| Etag::of(&value));
-        if found.as_ref() != Some(tag) {
+        if !expected.holds(found.as_ref()) {
             let object = path.clone();
             return Err(Refused::Guarded { object, found });
         }

@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 
 use super::start::has_history;
 use super::*;
-use crate::{EngineError, Etag, ServerHealth};
+use crate::{EngineError, Etag, Expected, ServerHealth};
 
 /// An engine that notes what it serves, and refuses what it is told to.
 #[derive(Default)]
@@ -285,8 +285,8 @@ fn edits_of_different_objects_never_conflict_and_those_of_one_object_do() {
         (path, Etag::of(&value))
     };
     let (first, second) = (tag("iis1"), tag("iis2"));
-    let guarded = |server, value, tag| Proposal {
-        expected: vec![tag],
+    let guarded = |server, value, (path, tag)| Proposal {
+        expected: vec![(path, Expected::Is(tag))],
         ..weight(server, value)
     };
     stand.apply(guarded("iis1", 7, first.clone())).unwrap();
@@ -296,6 +296,14 @@ fn edits_of_different_objects_never_conflict_and_those_of_one_object_do() {
         matches!(error, Refused::Guarded { found: Some(_), .. }),
         "{error:?}"
     );
+    let path = || "pools/web/servers/iis1".parse().unwrap();
+    for (expected, is_made) in [(Expected::Absent, false), (Expected::Exists, true)] {
+        let proposal = Proposal {
+            expected: vec![(path(), expected)],
+            ..weight("iis1", 7)
+        };
+        assert_eq!(stand.apply(proposal).is_ok(), is_made);
+    }
     let config = stand.controller().current().config.config().clone();
     let weights = config.pools.values().flat_map(|pool| pool.servers.values());
     let weights: Vec<_> = weights.map(|server| server.weight).collect();

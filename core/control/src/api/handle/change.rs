@@ -17,10 +17,7 @@ use super::touched;
 use crate::api::Observable;
 use crate::api::answer::Given;
 use crate::api::request::{Ask, Condition, Manner, invalid};
-use crate::{Applied, Change, Controller, Engine, Etag, Proposal, Refused};
-
-/// How often a change is tried again that others are faster than: each of them has succeeded.
-const TRIES_MAX: usize = 32;
+use crate::{Applied, Change, Controller, Engine, Etag, Expected, Proposal, Refused};
 
 pub(super) fn plan<E: Engine + Observable>(
     controller: &Controller<E>,
@@ -145,54 +142,25 @@ fn change<E: Engine>(
     edit: &Edit,
 ) -> Result<Given, ApiError> {
     let path = edit.path().clone();
-    let change = || Change::Edits(vec![edit.clone()]);
-    let mut proposal = proposal(ask, change(), ask.manner()?);
-    match &ask.condition {
-        None => make(controller, proposal),
-        Some(Condition::Is(tag)) => {
-            let what = format!("`{path}`");
-            let Ok(expected) = tag.parse::<Etag>() else {
-                return Err(mismatch(&what, tag, &tag_of(controller, &path)));
-            };
-            proposal.expected.push((path.clone(), expected));
-            match controller.apply(proposal) {
-                Err(Refused::Guarded { .. }) => {
-                    Err(mismatch(&what, tag, &tag_of(controller, &path)))
-                }
-                made => answer(made.map_err(|refusal| refused(controller, refusal))?),
-            }
-        }
-        Some(condition @ (Condition::Absent | Condition::Exists)) => {
-            let must_be_there = *condition == Condition::Exists;
-            guarded(controller, ask, &path, must_be_there, change)
-        }
+    let change = Change::Edits(vec![edit.clone()]);
+    let mut proposal = proposal(ask, change, ask.manner()?);
+    let Some(condition) = &ask.condition else {
+        return make(controller, proposal);
+    };
+    let (what, wanted) = (format!("`{path}`"), condition.as_str());
+    let expected = match condition {
+        Condition::Absent => Expected::Absent,
+        Condition::Exists => Expected::Exists,
+        Condition::Is(tag) => match tag.parse() {
+            Ok(tag) => Expected::Is(tag),
+            Err(_) => return Err(mismatch(&what, wanted, &tag_of(controller, &path))),
+        },
+    };
+    proposal.expected.push((path.clone(), expected));
+    match controller.apply(proposal) {
+        Err(Refused::Guarded { .. }) => Err(mismatch(&what, wanted, &tag_of(controller, &path))),
+        made => answer(made.map_err(|refusal| refused(controller, refusal))?),
     }
-}
-
-/// Makes a change while an object is there, or is not. Between the look and the change others may
-/// come in: it is looked again then, as their changes may be of other objects.
-fn guarded<E: Engine>(
-    controller: &Controller<E>,
-    ask: &Ask,
-    path: &ObjectPath,
-    must_be_there: bool,
-    change: impl Fn() -> Change,
-) -> Result<Given, ApiError> {
-    for _ in 0..TRIES_MAX {
-        let current = controller.current();
-        if object(current.config.config(), path).is_ok() != must_be_there {
-            let what = format!("`{path}`");
-            let wanted = if must_be_there { "any" } else { "none" };
-            return Err(mismatch(&what, wanted, &tag_of(controller, path)));
-        }
-        let mut proposal = proposal(ask, change(), ask.manner()?);
-        proposal.parent = Some(current.number);
-        match controller.apply(proposal) {
-            Err(Refused::Stale { .. }) => {}
-            made => return answer(made.map_err(|refusal| refused(controller, refusal))?),
-        }
-    }
-    Err(refused(controller, Refused::Busy(TRIES_MAX)))
 }
 
 /// The tag of an object as it is now.
