@@ -258,15 +258,20 @@ async fn testssl_finds_nothing_worse_than_low() {
         // An authority of the test has no server for revocation, and stands in no list of DNS; the
         // application of the test sets no headers of its own.
         let id = finding["id"].as_str().unwrap_or_default();
-        [
+        // It closes as soon as the handshake is over, and so may leave before a ticket of TLS 1.3 can
+        // reach it; it then finds no session in its file. Tickets are tried in `tls`.
+        let too_early = finding["finding"] == "check failed because of connect problem";
+        let without_ticket = id == "sessionresumption_ticket" && too_early;
+        let known_ids = [
             "cert_revocation",
             "cert_crlDistributionPoints",
             "cert_ocspURL",
             "DNS_CAArecord",
             "security_headers",
-        ]
-        .iter()
-        .any(|known| id.starts_with(known))
+            // This machine's openssl, and not the balancer: it may have no module for GOST.
+            "engine_problem",
+        ];
+        without_ticket || known_ids.iter().any(|known| id.starts_with(known))
     };
     let bad: Vec<_> = found
         .iter()

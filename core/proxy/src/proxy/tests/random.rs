@@ -105,10 +105,14 @@ fn two_hundred_changes_under_constant_requests_fail_none() {
         for _ in 0..CHANGES {
             proxy.change(&document(&random, &sites));
             std::thread::sleep(Duration::from_millis(random.below(10)));
+            // However slow the machine is, each change has requests before and after it.
+            let seen = served.load(Ordering::Relaxed);
+            eventually("requests go on", || {
+                served.load(Ordering::Relaxed) >= seen + CLIENTS
+            });
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert!(served.load(Ordering::Relaxed) > 1000);
     eventually("nothing is in progress any more", || {
         let status = proxy.status();
         let mut servers = status.pools.values().flat_map(|pool| pool.servers.values());
