@@ -1,0 +1,6 @@
+action "lbctl_enable" "example" {
+  config {
+    pool   = "web"
+    server = "iis1"
+  }
+}

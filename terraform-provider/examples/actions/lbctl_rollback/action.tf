@@ -1,0 +1,5 @@
+action "lbctl_rollback" "example" {
+  config {
+    revision = 1
+  }
+}

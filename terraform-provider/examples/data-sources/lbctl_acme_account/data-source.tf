@@ -1,0 +1,3 @@
+data "lbctl_acme_account" "example" {
+  name = "lets-encrypt"
+}

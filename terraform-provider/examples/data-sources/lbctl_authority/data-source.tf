@@ -1,0 +1,3 @@
+data "lbctl_authority" "example" {
+  name = "inside"
+}

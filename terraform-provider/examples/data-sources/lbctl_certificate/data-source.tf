@@ -1,0 +1,3 @@
+data "lbctl_certificate" "example" {
+  name = "shop"
+}

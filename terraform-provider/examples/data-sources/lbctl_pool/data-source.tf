@@ -1,0 +1,3 @@
+data "lbctl_pool" "example" {
+  name = "web"
+}

@@ -1,0 +1,1 @@
+data "lbctl_telemetry" "example" {}

@@ -1,0 +1,3 @@
+data "lbctl_virtual_service" "example" {
+  name = "shop"
+}

@@ -1,0 +1,3 @@
+ephemeral "lbctl_private_key" "example" {
+  names = ["shop.example.com"]
+}

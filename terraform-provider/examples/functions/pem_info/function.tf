@@ -1,0 +1,3 @@
+output "ends" {
+  value = provider::lbctl::pem_info(file("shop.pem"))[0].not_after
+}

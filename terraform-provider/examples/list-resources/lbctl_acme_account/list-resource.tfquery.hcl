@@ -1,0 +1,3 @@
+list "lbctl_acme_account" "example" {
+  provider = lbctl
+}

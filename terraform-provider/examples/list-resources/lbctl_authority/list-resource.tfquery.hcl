@@ -1,0 +1,3 @@
+list "lbctl_authority" "example" {
+  provider = lbctl
+}

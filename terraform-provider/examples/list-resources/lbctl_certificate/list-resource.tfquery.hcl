@@ -1,0 +1,3 @@
+list "lbctl_certificate" "example" {
+  provider = lbctl
+}

@@ -1,0 +1,3 @@
+list "lbctl_pool" "example" {
+  provider = lbctl
+}

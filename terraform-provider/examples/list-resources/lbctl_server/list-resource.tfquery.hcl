@@ -1,0 +1,7 @@
+list "lbctl_server" "example" {
+  provider = lbctl
+
+  config {
+    pool = "web"
+  }
+}

@@ -1,0 +1,3 @@
+list "lbctl_virtual_service" "example" {
+  provider = lbctl
+}

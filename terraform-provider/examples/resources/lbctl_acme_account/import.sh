@@ -1,0 +1,1 @@
+terraform import lbctl_acme_account.example lets-encrypt

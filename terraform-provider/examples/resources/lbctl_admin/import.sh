@@ -1,0 +1,1 @@
+terraform import lbctl_admin.example admin

@@ -1,0 +1,1 @@
+terraform import lbctl_authority.example inside

@@ -1,0 +1,1 @@
+terraform import lbctl_config.example config

@@ -1,0 +1,1 @@
+terraform import lbctl_limits.example limits

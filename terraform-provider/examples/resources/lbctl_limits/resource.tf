@@ -1,0 +1,3 @@
+resource "lbctl_limits" "example" {
+  connections_max = 400
+}

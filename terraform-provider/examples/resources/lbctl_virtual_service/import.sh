@@ -1,0 +1,1 @@
+terraform import lbctl_virtual_service.example shop
