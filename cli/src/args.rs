@@ -15,6 +15,7 @@ use crate::fields::NounCommand;
 mod access;
 mod balancer;
 mod certificate;
+mod terraform;
 
 pub(crate) use access::{
     TokenBootstrapArgs, TokenCommand, TokenCreateArgs, UserAddArgs, UserCommand, UserSetArgs,
@@ -26,6 +27,7 @@ pub(crate) use balancer::{
 pub(crate) use certificate::{
     CertificateCommand, CertificateImportArgs, CertificateRequestArgs, KeyChoice,
 };
+pub(crate) use terraform::{TerraformCommand, TerraformInstallArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -172,6 +174,9 @@ pub(crate) enum Command {
     /// program accepts nothing more from then on and finishes what it has begun, for as long as
     /// `drain_timeout` allows. When the new program does not start, the former one serves on.
     Upgrade,
+    /// Use the balancer from Terraform.
+    #[command(subcommand)]
+    Terraform(TerraformCommand),
     Demo(DemoArgs),
     /// Print the JSON Schema of the document.
     Schema,

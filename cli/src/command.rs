@@ -20,6 +20,7 @@ mod noun;
 mod run;
 mod schema;
 mod status;
+mod terraform;
 mod token;
 mod upgrade;
 mod user;
@@ -62,6 +63,11 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
         Command::Restore(args) => backup::restore(&args, &talk(&global, screen)?, screen),
         Command::User(command) => user::run(&command, &talk(&global, screen)?, screen),
         Command::Upgrade => upgrade::run(&talk(&global, screen)?, screen),
+        Command::Terraform(command) => {
+            let settings = Settings::load(&global)?;
+            screen.set_color(settings.color);
+            terraform::run(&command, &settings, screen)
+        }
         Command::Demo(args) => {
             let settings = Settings::load_for_demo(&global)?;
             screen.set_color(settings.color);
