@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use lb_model::config::{AccessLogOutput, Config, Protocol};
 use lb_model::parse::{Format, parse};
 use lb_model::value::{ListenAddress, ServerAddress};
-use lb_tests::{Addressed, Answer, Balancer, Client, Exchange, WebServer, run, run_lbctl};
+use lb_tests::{
+    Addressed, Answer, Balancer, Client, Exchange, Terraform, WebServer, run, run_lbctl,
+};
 
 fn examples() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -47,6 +49,37 @@ async fn every_example_is_explained_and_valid_without_a_warning() {
             "{document}: {}",
             valid.stderr
         );
+    }
+}
+
+/// The text with ports that are free in the place of those where balancers listen.
+fn free_ports(text: &str) -> String {
+    let listened = ["8080", "8081", "8443", "2525", "9090"];
+    listened.iter().fold(text.to_owned(), |text, port| {
+        text.replace(&format!("127.0.0.1:{port}\""), "127.0.0.1:0\"")
+    })
+}
+
+#[tokio::test]
+async fn the_terraform_of_each_example_makes_the_same_document() {
+    for example in examples() {
+        let read = |name: &str| std::fs::read_to_string(example.join(name)).expect("a file");
+        let balancer = Balancer::start("[telemetry]\n").await;
+        let mut terraform = Terraform::new();
+        terraform.set(
+            "LBCTL_BALANCER",
+            &format!("unix:{}", balancer.socket().display()),
+        );
+        terraform.write("main.tf", &free_ports(&read("main.tf")));
+        let said = terraform.apply().await;
+        assert!(!said.contains("Warning: Check"), "{said}");
+        terraform
+            .assert_empty_plan(&example.display().to_string())
+            .await;
+        let wanted = parse(&free_ports(&read("lb.toml")), Format::Toml).expect("it is valid");
+        let made = balancer.api().get("/config").await.json();
+        let made: Config = serde_json::from_value(made).expect("a document");
+        assert_eq!(made, wanted, "{}", example.display());
     }
 }
 

@@ -20,6 +20,8 @@ mod backup;
 #[cfg(test)]
 mod certificates;
 #[cfg(test)]
+mod chance;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod chromium;
@@ -77,6 +79,8 @@ mod streaming;
 mod supervisor;
 #[cfg(test)]
 mod tcp;
+#[cfg(test)]
+mod terraform;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]

@@ -3,17 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use lb_model::schema::{Kind, Leaf, Shape, leaves, nouns, shape};
-use lb_model::{Config, Format};
-use lb_tests::{Balancer, lbctl_path, run};
-use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::{Config as ProptestConfig, RngAlgorithm, TestRng, TestRunner};
+use lb_model::Config;
+use lb_model::schema::{Leaf, leaves, nouns};
+use lb_tests::{lbctl_path, run};
 use serde_json::{Value, json};
 
-/// The strategies of the model's own tests, which are made from the schema.
-#[path = "../../core/model/src/tests/any.rs"]
-#[expect(dead_code, reason = "not everything there is needed here")]
-mod any;
+use crate::chance::{self, Documents};
 
 /// Where an object of each noun stands in the paths of leaves, the innermost first.
 fn places() -> Vec<(String, &'static str)> {
@@ -132,113 +127,17 @@ fn assert_in_openapi(openapi: &Value, leaf: &Leaf) {
     }
 }
 
-/// Makes a document that fits the schema one that a machine can serve: with ports that are free, pools
-/// that are there, and no file.
-fn servable(document: &mut Value, shape: &Shape, pools: &[String]) {
-    match (&shape.kind, document) {
-        (Kind::Table(fields), Value::Object(table)) => {
-            table.remove("access_log");
-            for field in fields {
-                let Some(value) = table.get_mut(&field.name) else {
-                    continue;
-                };
-                let listens = |format: &str| format == "lb-listen-address";
-                if matches!(&field.shape.kind, Kind::Text { format: Some(f), .. } if listens(f)) {
-                    *value = "127.0.0.1:0".into();
-                }
-                if field.name == "pool" && value.is_string() {
-                    match pools.first() {
-                        Some(pool) => *value = pool.clone().into(),
-                        None => drop(table.remove("pool")),
-                    }
-                    continue;
-                }
-                servable(value, &field.shape, pools);
-            }
-        }
-        (Kind::Map { values, .. }, Value::Object(map)) => {
-            for value in map.values_mut() {
-                servable(value, values, pools);
-            }
-        }
-        (Kind::List { items, .. }, Value::Array(list)) => {
-            for value in list {
-                servable(value, items, pools);
-            }
-        }
-        (Kind::Choice(choices), Value::Object(choice)) => {
-            for (name, value) in choice {
-                if name == "pool" {
-                    *value = pools.first().cloned().unwrap_or_default().into();
-                }
-                let chosen = choices.iter().find(|choice| choice.name == *name);
-                if let Some(payload) = chosen.and_then(|choice| choice.payload.as_ref()) {
-                    servable(value, payload, pools);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Has certificates and authorities come from files that are there. What the balancer makes stays.
-fn loadable(document: &mut Value, files: &Value) {
-    for noun in ["certificates", "authorities"] {
-        let Some(all) = document.get_mut(noun).and_then(Value::as_object_mut) else {
-            continue;
-        };
-        for object in all.values_mut() {
-            let source = &mut object["source"];
-            if noun == "authorities" {
-                *source = json!({ "file": files["file"] });
-            } else if source.get("self_signed").is_none() {
-                *source = json!({ "files": { "certificate": files["file"], "key": files["key"] } });
-            }
-            let object = object.as_object_mut().expect("a table");
-            object.remove("revocation_list");
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_thousand_documents_are_read_as_they_were_applied() {
-    // It makes a certificate for itself, which is as good as any other.
-    let balancer = Balancer::start("[admin]\naddress = \"127.0.0.1:0\"\n").await;
-    let certificate = json!({
-        "file": balancer.folder().join("state/admin-certificate.pem"),
-        "key": balancer.folder().join("state/admin-key.pem"),
-    });
+    let balancer = chance::balancer().await;
     let api = balancer.api();
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
-    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
-    let strategy = any::document();
-    let (mut applied, mut tried) = (0, 0);
-    while applied < 1000 {
-        tried += 1;
-        assert!(tried < 100_000, "{applied} documents of {tried} were valid");
-        let mut document = strategy
-            .new_tree(&mut runner)
-            .expect("a document")
-            .current();
-        let pools = document["pools"].as_object();
-        let pools: Vec<String> = pools.into_iter().flat_map(|p| p.keys().cloned()).collect();
-        servable(&mut document, shape(), &pools);
-        loadable(&mut document, &certificate);
-        if let Some(named) = document.pointer_mut("/admin/certificate") {
-            named.clone_from(&certificate);
-        }
-        // The limit on open files of whoever runs the tests allows no more.
-        if let Some(most) = document.pointer_mut("/limits/connections_max") {
-            *most = (1 + most.as_u64().unwrap_or(0) % 400).into();
-        }
+    let mut documents = Documents::of(&balancer, 7);
+    for _ in 0..1000 {
+        let document = documents.one();
         let text = document.to_string();
-        if lb_model::read(&text, Format::Json).is_err() {
-            continue;
-        }
         let json = ["Content-Type: application/json"];
         let told = api.ask("PUT", "/config", &json, text.as_bytes()).await;
         assert_eq!(told.status, 200, "{told:?}\n{text}");
-        applied += 1;
         let read = api.get("/config").await.json();
         let wanted: Config = serde_json::from_value(document).expect("it was valid");
         let got: Config = serde_json::from_value(read.clone()).expect("what is read is a document");
@@ -247,5 +146,4 @@ async fn a_thousand_documents_are_read_as_they_were_applied() {
         let plan = api.send("POST", "/plan", &asked).await;
         assert_eq!(plan.json()["plan"]["changes"], json!([]), "{text}");
     }
-    println!("{applied} of {tried} documents by chance were valid and applied");
 }
