@@ -98,6 +98,12 @@ pub(crate) struct GlobalArgs {
     /// system].
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ca_file: Option<PathBuf>,
+    /// The file with a certificate that says to a balancer who asks, in the place of a token, as PEM.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// The file with its private key, as PEM.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) client_key: Option<PathBuf>,
     /// The file with settings.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) settings: Option<PathBuf>,

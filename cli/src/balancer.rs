@@ -81,7 +81,9 @@ impl Balancer {
             Some(text) => text.parse()?,
             None => Address::Unix(settings.state_dir.join("admin.sock")),
         };
-        let client = Client::new(address, token.map(Secret::text), &settings.trust())?;
+        let token = token.map(Secret::text);
+        let certificate = settings.client_certificate()?;
+        let client = Client::new(address, token, &settings.trust(), certificate.as_ref())?;
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
             client,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::{Figment, Source};
-use lb_client::Trust;
+use lb_client::{ClientCertificate, Trust};
 use lb_model::value::{Fingerprint, Period};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,12 @@ pub(crate) struct Settings {
     /// The authorities that vouch for its certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     ca_file: Option<PathBuf>,
+    /// The certificate that says to a balancer who we are, in the place of a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<PathBuf>,
+    /// Its private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_key: Option<PathBuf>,
 }
 
 /// A text that is never printed.
@@ -130,6 +136,10 @@ struct Flags {
     fingerprint: Option<Fingerprint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ca_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_key: Option<PathBuf>,
 }
 
 /// Why settings could not be used.
@@ -139,6 +149,8 @@ pub(crate) enum SettingsError {
     Invalid(String),
     #[error("there is no settings file `{}`", _0.display())]
     NoFile(PathBuf),
+    #[error("`client_certificate` and `client_key` are two files, and one of them is missing")]
+    HalfCertificate,
     #[error("the token in `{}` cannot be used", path.display())]
     Token { path: PathBuf, source: io::Error },
 }
@@ -155,6 +167,9 @@ impl Explained for SettingsError {
                 "write the secret that `lbctl token create` printed into it: ls -l {}",
                 path.display()
             ),
+            Self::HalfCertificate => {
+                "give both: --client-certificate FILE --client-key FILE".to_owned()
+            }
             Self::NoFile(_) => format!("leave out `--settings` and {FILE_VARIABLE} to do without"),
         })
     }
@@ -180,6 +195,8 @@ impl Default for Settings {
             token_file: None,
             fingerprint: None,
             ca_file: None,
+            client_certificate: None,
+            client_key: None,
         }
     }
 }
@@ -246,6 +263,10 @@ impl Settings {
         flags.token_file.clone_from(&global.token_file);
         flags.fingerprint = global.fingerprint;
         flags.ca_file.clone_from(&global.ca_file);
+        flags
+            .client_certificate
+            .clone_from(&global.client_certificate);
+        flags.client_key.clone_from(&global.client_key);
         if flags.log_level.is_none() {
             let level = match global.verbose {
                 0 if global.quiet => Some("error"),
@@ -296,6 +317,18 @@ impl Settings {
         }
     }
 
+    /// The certificate that says to a balancer who we are, if there is one.
+    pub(crate) fn client_certificate(&self) -> Result<Option<ClientCertificate>, SettingsError> {
+        match (&self.client_certificate, &self.client_key) {
+            (Some(certificate), Some(key)) => Ok(Some(ClientCertificate {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            })),
+            (None, None) => Ok(None),
+            (Some(_), None) | (None, Some(_)) => Err(SettingsError::HalfCertificate),
+        }
+    }
+
     /// What shows that a balancer is the one that is meant. A pin says the most.
     pub(crate) fn trust(&self) -> Trust {
         match (self.fingerprint, &self.ca_file) {
@@ -319,7 +352,7 @@ fn is_set(name: &str) -> bool {
 }
 
 /// The names of all settings.
-fn names() -> [&'static str; 13] {
+fn names() -> [&'static str; 15] {
     [
         "config",
         "state_dir",
@@ -334,6 +367,8 @@ fn names() -> [&'static str; 13] {
         "token_file",
         "fingerprint",
         "ca_file",
+        "client_certificate",
+        "client_key",
     ]
 }
 

@@ -5,7 +5,7 @@ use std::env;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lb_client::{Address, Client, Trust};
+use lb_client::{Address, Client, ClientCertificate, Trust};
 use lb_model::value::Fingerprint;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -32,6 +32,7 @@ struct Settings {
     /// The balancer that is meant when a resource names none.
     endpoint: String,
     token: Option<String>,
+    certificate: Option<ClientCertificate>,
     trust: Trust,
 }
 
@@ -55,6 +56,16 @@ pub(crate) fn attributes() -> Vec<Attribute> {
         text(
             "token_file",
             "The file that holds the token. Without it `LBCTL_TOKEN_FILE` in the environment.",
+        ),
+        text(
+            "client_certificate_file",
+            "The file with a certificate that says to the balancer who we are, in the place of a token, as \
+             PEM. Without it `LBCTL_CLIENT_CERTIFICATE` in the environment.",
+        ),
+        text(
+            "client_key_file",
+            "The file with the private key of that certificate, as PEM. Without it `LBCTL_CLIENT_KEY` in \
+             the environment.",
         ),
         text(
             "ca_file",
@@ -81,6 +92,7 @@ impl Provider {
             is_known: config.is_known(),
             endpoint: endpoint.unwrap_or_else(|| LOCAL.to_owned()),
             token: token(config)?,
+            certificate: certificate(config)?,
             trust: trust(config)?,
         };
         let provider = Self {
@@ -145,10 +157,12 @@ impl Provider {
             .map_err(|error: lb_client::InvalidAddress| {
                 Diagnostic::error(error.to_string(), error.help())
             })?;
+        let settings = &self.settings;
         let client = Client::new(
             address,
-            self.settings.token.as_deref(),
-            &self.settings.trust,
+            settings.token.as_deref(),
+            &settings.trust,
+            settings.certificate.as_ref(),
         );
         let client = client.map_err(|error| {
             let help = error.help().unwrap_or_default();
@@ -205,6 +219,31 @@ fn read_token(path: &FilePath) -> std::io::Result<String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+fn certificate(config: &Value) -> Result<Option<ClientCertificate>, Diagnostics> {
+    let certificate = given(
+        config,
+        "client_certificate_file",
+        "LBCTL_CLIENT_CERTIFICATE",
+    );
+    let key = given(config, "client_key_file", "LBCTL_CLIENT_KEY");
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(ClientCertificate {
+            certificate: certificate.into(),
+            key: key.into(),
+        })),
+        (None, None) => Ok(None),
+        (one, _) => {
+            let (there, missing) = match one {
+                Some(_) => ("client_certificate_file", "client_key_file"),
+                None => ("client_key_file", "client_certificate_file"),
+            };
+            let summary = format!("`{there}` is given without `{missing}`");
+            let help = format!("Give `{missing}`, too.");
+            Err(vec![Diagnostic::error(summary, help).of(there)])
+        }
+    }
 }
 
 fn trust(config: &Value) -> Result<Trust, Diagnostics> {

@@ -57,6 +57,9 @@ impl Documents {
         if let Some(named) = document.pointer_mut("/admin/certificate") {
             named.clone_from(&self.certificate);
         }
+        if let Some(named) = document.pointer_mut("/admin/client_authorities") {
+            named.clone_from(&self.certificate["file"]);
+        }
         // The limit on open files of whoever runs the tests allows no more.
         if let Some(most) = document.pointer_mut("/limits/connections_max") {
             *most = (1 + most.as_u64().unwrap_or(0) % 400).into();

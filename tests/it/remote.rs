@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use lb_tests::{Balancer, Finished, Told, WebServer, eventually, run, run_lbctl, shop};
+use lb_tests::{Authority, Balancer, Finished, Told, WebServer, eventually, run, run_lbctl, shop};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -473,4 +473,89 @@ async fn the_address_stays_open_while_another_program_takes_over() {
     // The port that the system chose, and the certificate that was pinned, are the same.
     let status = remote.lbctl(&token, &["status"]).await;
     status.expect_success("status after the upgrade");
+}
+
+/// A balancer that takes certificates of one authority, with the user anna.
+struct WithCertificates {
+    remote: Remote,
+    ours: Authority,
+    theirs: Authority,
+}
+
+impl WithCertificates {
+    async fn start() -> Self {
+        let (ours, theirs) = (Authority::new("Ours").await, Authority::new("Theirs").await);
+        for (authority, name) in [(&ours, "anna"), (&ours, "nobody"), (&theirs, "anna")] {
+            authority.issue(name, &[name], "30").await;
+        }
+        let authorities = format!("client_authorities = \"{}\"\n", ours.file("ca.pem"));
+        let remote = Remote::start_with(&authorities).await;
+        let made = ["user", "add", "anna", "--role", "configure"];
+        let made = remote.balancer.lbctl(&made).await;
+        made.expect_success("make a user");
+        Self {
+            remote,
+            ours,
+            theirs,
+        }
+    }
+
+    /// Runs `lbctl` with this certificate.
+    async fn ask(&self, authority: &Authority, name: &str, args: &[&str]) -> Finished {
+        let certificate = authority.file(&format!("{name}.pem"));
+        let key = authority.file(&format!("{name}-key.pem"));
+        let url = format!("https://{}", self.remote.address);
+        let who = ["-b", &url, "--fingerprint", &self.remote.fingerprint];
+        let shown = ["--client-certificate", &certificate, "--client-key", &key];
+        run_lbctl(&[&who[..], &shown, args].concat()).await
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_for_a_user_comes_in_without_a_token() {
+    let all = WithCertificates::start().await;
+    let change = ["pool", "set", "web", "--retries", "3", "--yes"];
+    let changed = all.ask(&all.ours, "anna", &change).await;
+    changed.expect_success("a change with a certificate");
+    let balancer = &all.remote.balancer;
+    let history = balancer.ask_admin("GET", "/revisions?limit=1", &[]).await;
+    assert_eq!(history.json()["revisions"][0]["author"], "anna");
+    let beyond = all.ask(&all.ours, "anna", &["token", "list"]).await;
+    assert!(beyond.stderr.contains("administer"), "{}", beyond.stderr);
+    let disabled = balancer.lbctl(&["user", "disable", "anna"]).await;
+    disabled.expect_success("disable a user");
+    let refused = all.ask(&all.ours, "anna", &["status"]).await;
+    assert!(refused.stderr.contains("is disabled"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_of_nobody_or_of_another_authority_does_not_come_in() {
+    let all = WithCertificates::start().await;
+    let stranger = all.ask(&all.ours, "nobody", &["status"]).await.stderr;
+    assert!(stranger.contains("`nobody`, who is no user"), "{stranger}");
+    assert!(stranger.contains("lbctl user add nobody"), "{stranger}");
+    let forged = all.ask(&all.theirs, "anna", &["status"]).await;
+    assert_eq!(forged.code(), 1, "{forged:?}");
+    assert!(!forged.stdout.contains("web"), "{forged:?}");
+    let nothing = all.remote.curl("/status", &[]).await;
+    assert_eq!(status(&nothing.stdout), 401, "{nothing:?}");
+    // A token that is sent counts, and one that is not good is not passed over.
+    let (certificate, key) = (all.ours.file("anna.pem"), all.ours.file("anna-key.pem"));
+    let shown = ["--cert", &certificate, "--key", &key];
+    let token = all.remote.status("/status", "lbctl_wrong", &shown).await;
+    assert_eq!(token, 401);
+}
+
+#[tokio::test]
+async fn half_a_client_certificate_and_one_that_is_none_are_named() {
+    let ours = Authority::new("Ours").await;
+    ours.issue("anna", &["anna"], "30").await;
+    let key = ours.file("anna-key.pem");
+    let half = run_lbctl(&["status", "--client-key", &key]).await;
+    assert_eq!(half.code(), 2, "{half:?}");
+    assert!(half.stderr.contains("--client-certificate"), "{half:?}");
+    let shown = ["--client-certificate", &key, "--client-key", &key];
+    let wrong = [&["-b", "https://127.0.0.1:1", "status"][..], &shown].concat();
+    let unreadable = run_lbctl(&wrong).await;
+    assert!(unreadable.stderr.contains("who we are"), "{unreadable:?}");
 }

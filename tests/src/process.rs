@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::{DEADLINE, eventually, within};
+use crate::{eventually, within};
 
 /// What a program left when it ended.
 #[derive(Debug)]
@@ -102,10 +102,12 @@ impl Process {
     }
 
     /// The next line of its standard output, or nothing when it has closed it.
+    ///
+    /// A program has a minute for it: Python reads its libraries from a cold disk beside other tests.
     pub async fn line(&mut self) -> Option<String> {
         let what = format!("a line of {}", self.shown);
         let lines = self.stdout.as_mut().expect("nobody collects the lines");
-        within(&what, DEADLINE, lines.next_line())
+        within(&what, Duration::from_mins(1), lines.next_line())
             .await
             .expect("standard output is text")
     }

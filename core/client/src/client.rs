@@ -24,7 +24,7 @@ use crate::address::Address;
 use crate::error::ClientError;
 use crate::event::Events;
 use crate::request::{Call, Reply, Way};
-use crate::tls::{self, Trust};
+use crate::tls::{self, ClientCertificate, Trust};
 
 /// A way to ask a balancer. Connections are opened when they are needed, and kept for the next
 /// request.
@@ -69,11 +69,16 @@ impl Client {
     /// A client of the balancer at this address. Nothing is sent yet.
     ///
     /// # Errors
-    /// A token that no header can carry, or authorities that cannot be read.
-    pub fn new(address: Address, token: Option<&str>, trust: &Trust) -> Result<Self, ClientError> {
+    /// A token that no header can carry, or authorities or a certificate that cannot be read.
+    pub fn new(
+        address: Address,
+        token: Option<&str>,
+        trust: &Trust,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Self, ClientError> {
         let connector = match &address {
             Address::Unix(_) => None,
-            Address::Tls { .. } => Some(tls::connector(trust)?),
+            Address::Tls { .. } => Some(tls::connector(trust, certificate)?),
         };
         let authorization = token
             .map(|token| {
@@ -468,11 +473,12 @@ mod tests {
         assert_eq!(query(&change), expected);
 
         let address: Address = "/run/admin.sock".parse().unwrap();
-        let client = Client::new(address.clone(), Some("lbctl_secret"), &Trust::System).unwrap();
+        let client =
+            Client::new(address.clone(), Some("lbctl_secret"), &Trust::System, None).unwrap();
         assert!(!format!("{client:?}").contains("lbctl_secret"));
         let call = Call::get("/status").unwrap();
         assert!(!format!("{call:?}").contains("lbctl_secret"));
-        let error = Client::new(address, Some("lbctl_\nsecret"), &Trust::System).unwrap_err();
+        let error = Client::new(address, Some("lbctl_\nsecret"), &Trust::System, None).unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 }

@@ -16,4 +16,4 @@ pub use address::{Address, InvalidAddress};
 pub use client::{Change, Client, Guard, Object};
 pub use error::{ClientError, Refusal};
 pub use event::Events;
-pub use tls::{Distrust, Trust, TrustError};
+pub use tls::{ClientCertificate, Distrust, Trust, TrustError};

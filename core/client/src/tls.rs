@@ -9,7 +9,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
     SignatureScheme,
@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use zeroize::Zeroizing;
 
 /// What shows that a balancer is the one that is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,12 +32,30 @@ pub enum Trust {
     Fingerprint(Fingerprint),
 }
 
-/// Why nobody can be trusted.
+/// What shows a balancer who we are, where it takes certificates of clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The file with the certificate, and those between it and an authority that the balancer knows, as
+    /// PEM.
+    pub certificate: PathBuf,
+    /// The file with its private key, as PEM and not encrypted.
+    pub key: PathBuf,
+}
+
+/// Why nobody can be trusted, or we cannot show who we are.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The file with authorities.
     #[error("the authorities in `{}` cannot be used", path.display())]
     File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// A file of our own certificate.
+    #[error("the certificate that says who we are cannot be used: `{}`", path.display())]
+    Own {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -58,6 +77,10 @@ impl TrustError {
                 "name a file of PEM, with lines that begin with `-----BEGIN CERTIFICATE-----`"
                     .to_owned()
             }
+            Self::Own { path, .. } => format!(
+                "name files of PEM, the certificate and its key, which must not be encrypted: ls -l {}",
+                path.display()
+            ),
             Self::NoneOnSystem | Self::Tls(_) => {
                 "pin the balancer with `--fingerprint sha256:…`, which `lbctl status` shows on its \
                  machine, or name an authority with `--ca-file FILE`"
@@ -68,7 +91,10 @@ impl TrustError {
 }
 
 /// What connects with TLS.
-pub(crate) fn connector(trust: &Trust) -> Result<TlsConnector, TrustError> {
+pub(crate) fn connector(
+    trust: &Trust,
+    own: Option<&ClientCertificate>,
+) -> Result<TlsConnector, TrustError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
@@ -85,11 +111,34 @@ pub(crate) fn connector(trust: &Trust) -> Result<TlsConnector, TrustError> {
                 .map_err(|error| Error::General(error.to_string()))?
         }
     };
-    let mut config = builder
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+    let builder = builder.with_custom_certificate_verifier(verifier);
+    let mut config = match own {
+        Some(own) => {
+            let (chain, key) = own.read()?;
+            builder.with_client_auth_cert(chain, key)?
+        }
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+impl ClientCertificate {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TrustError> {
+        let failed = |path: &PathBuf, source| TrustError::Own {
+            path: path.clone(),
+            source,
+        };
+        let chain = authorities(&self.certificate);
+        let chain = chain.map_err(|source| failed(&self.certificate, source))?;
+        let key = std::fs::read(&self.key).and_then(|bytes| {
+            let bytes = Zeroizing::new(bytes);
+            PrivateKeyDer::from_pem_slice(&bytes)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        });
+        let key = key.map_err(|source| failed(&self.key, source))?;
+        Ok((chain, key))
+    }
 }
 
 fn roots(trust: &Trust) -> Result<RootCertStore, TrustError> {

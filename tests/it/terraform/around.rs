@@ -1,7 +1,9 @@
 //! What is no resource: data sources with live status, tokens and keys for one run, functions, and
 //! balancers that resources name themselves.
 
-use lb_tests::{Addressed, Balancer, Client, Terraform, WebServer, provider_block, shop};
+use lb_tests::{
+    Addressed, Authority, Balancer, Client, Terraform, WebServer, provider_block, shop,
+};
 
 use super::{document, empty};
 
@@ -183,4 +185,51 @@ async fn a_balancer_that_is_known_only_during_the_apply_is_configured_in_the_sam
         document(&balancer).await["virtual_services"]["shop"]["pool"],
         "web"
     );
+}
+
+#[tokio::test]
+async fn a_certificate_says_who_we_are_in_the_place_of_a_token() {
+    let authority = Authority::new("Admins").await;
+    authority.issue("ci", &["ci"], "30").await;
+    let document = format!(
+        "[admin]\naddress = \"127.0.0.1:0\"\nclient_authorities = \"{}\"\n",
+        authority.file("ca.pem")
+    );
+    let balancer = Balancer::start(&document).await;
+    let made = ["user", "add", "ci", "--role", "configure"];
+    balancer.lbctl(&made).await.expect_success("make a user");
+    let status = balancer.ask_admin("GET", "/status", &[]).await.json();
+    let told = |key: &str| {
+        status["admin"][key]
+            .as_str()
+            .expect("the admin API")
+            .to_owned()
+    };
+    let mut terraform = Terraform::new();
+    let settings = format!(
+        "endpoint                = \"https://{}\"\n  fingerprint             = \"{}\"\n  \
+         client_certificate_file = \"{}\"",
+        told("address"),
+        told("fingerprint"),
+        authority.file("ci.pem")
+    );
+    terraform.write("provider.tf", &provider_block(&settings));
+    terraform.write(
+        "main.tf",
+        "resource \"lbctl_pool\" \"web\" {\n  name = \"web\"\n}\n",
+    );
+    let half = terraform.run(&["plan", "-no-color"]).await;
+    assert!(
+        half.stderr.contains("without `client_key_file`"),
+        "{}",
+        half.stderr
+    );
+    terraform.set("LBCTL_CLIENT_KEY", &authority.file("ci-key.pem"));
+    terraform.apply().await;
+    terraform.assert_empty_plan("with a certificate").await;
+    let history = balancer
+        .ask_admin("GET", "/revisions?limit=1", &[])
+        .await
+        .json();
+    assert_eq!(history["revisions"][0]["author"], "ci", "{history}");
 }

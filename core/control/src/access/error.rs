@@ -82,6 +82,12 @@ pub enum NotGood {
     /// Its user may do nothing now.
     #[error("the user `{0}` is disabled, and their tokens with them")]
     Disabled(Name),
+    /// The certificate of a client names nobody.
+    #[error("the certificate names nobody")]
+    Nameless,
+    /// The certificate of a client names somebody who is no user.
+    #[error("the certificate is for `{0}`, who is no user")]
+    NoUser(Name),
 }
 
 impl NotGood {
@@ -99,6 +105,13 @@ impl NotGood {
             ),
             Self::Disabled(user) => {
                 format!("an administrator can take that back: lbctl user enable {user}")
+            }
+            Self::Nameless => {
+                "its common name (CN) has to be the name of a user: letters, digits, `-`, `_` and `.`"
+                    .to_owned()
+            }
+            Self::NoUser(user) => {
+                format!("an administrator makes the user: lbctl user add {user} --role ROLE")
             }
         }
     }

@@ -3,13 +3,30 @@
 use lb_model::api::{Role, User, UserChange, UserRequest};
 use lb_model::value::Name;
 
-use super::{Access, AccessError, Kept, USERS_MAX};
-use crate::Scope;
+use super::{Access, AccessError, Kept, NotGood, USERS_MAX};
+use crate::{Caller, Scope};
 
 impl Access {
     /// Every user.
     pub fn users(&self) -> Vec<User> {
         self.lock().users.clone()
+    }
+
+    /// The user that a certificate names, which an authority of the document vouches for.
+    pub(crate) fn certified(&self, name: Option<&Name>) -> Result<Caller, NotGood> {
+        let name = name.ok_or(NotGood::Nameless)?;
+        let kept = self.lock();
+        let user = kept
+            .user(name)
+            .ok_or_else(|| NotGood::NoUser(name.clone()))?;
+        if user.disabled {
+            return Err(NotGood::Disabled(name.clone()));
+        }
+        Ok(Caller {
+            name: name.to_string(),
+            role: user.role,
+            scope: user.scope.clone(),
+        })
     }
 
     /// Makes a user.

@@ -1,21 +1,40 @@
-//! Who asks: the user at the other end of a Unix socket, or the bearer of a token.
+//! Who asks: the user at the other end of a Unix socket, the bearer of a token, or of a certificate.
 
 use std::net::IpAddr;
 
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use lb_model::api::{ApiError, ErrorCode, Role};
+use lb_model::value::Name;
+use rustls::pki_types::CertificateDer;
 
+use super::certificate;
 use super::route::Route;
 use crate::Caller;
 
 /// What the system says of the other end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// The user, on a Unix socket.
     user: Option<u32>,
     /// The address, over the network.
     address: Option<IpAddr>,
+    /// The certificate that was shown, when an authority vouches for it.
+    certified: Option<Certified>,
+}
+
+/// What a certificate says of who shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Certified {
+    /// The user that it names, if it names one.
+    pub(super) user: Option<Name>,
+}
+
+impl Certified {
+    pub(super) fn of(leaf: &CertificateDer<'_>) -> Self {
+        let user = certificate::user_of(leaf);
+        Self { user }
+    }
 }
 
 impl Peer {
@@ -24,20 +43,27 @@ impl Peer {
         Self {
             user,
             address: None,
+            certified: None,
         }
     }
 
-    /// Somebody at this address.
-    pub(super) const fn remote(address: IpAddr) -> Self {
+    /// Somebody at this address, with a certificate or without.
+    pub(super) const fn remote(address: IpAddr, certified: Option<Certified>) -> Self {
         Self {
             user: None,
             address: Some(address),
+            certified,
         }
     }
 
     /// The address, over the network.
-    pub(super) const fn address(self) -> Option<IpAddr> {
+    pub(super) const fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// The certificate, if one was shown.
+    pub(super) const fn certified(&self) -> Option<&Certified> {
+        self.certified.as_ref()
     }
 }
 
@@ -71,7 +97,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 
 /// The caller without a token: root and the user that runs the balancer may do everything, nobody
 /// else may do anything.
-pub(super) fn without_token(peer: Peer) -> Result<Caller, ApiError> {
+pub(super) fn without_token(peer: &Peer) -> Result<Caller, ApiError> {
     let ours = rustix::process::geteuid().as_raw();
     match peer.user {
         Some(0) => Ok(Caller::administrator("root")),
@@ -124,9 +150,9 @@ mod tests {
     #[test]
     fn a_stranger_on_the_socket_may_do_nothing() {
         let stranger = rustix::process::geteuid().as_raw() + 1;
-        assert!(without_token(Peer::local(Some(stranger))).is_err());
-        assert!(without_token(Peer::local(None)).is_err());
-        assert!(without_token(Peer::remote("127.0.0.1".parse().unwrap())).is_err());
-        assert!(without_token(Peer::local(Some(0))).is_ok());
+        assert!(without_token(&Peer::local(Some(stranger))).is_err());
+        assert!(without_token(&Peer::local(None)).is_err());
+        assert!(without_token(&Peer::remote("127.0.0.1".parse().unwrap(), None)).is_err());
+        assert!(without_token(&Peer::local(Some(0))).is_ok());
     }
 }

@@ -9,12 +9,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lb_model::config::AdminCertificate;
-use lb_model::value::Fingerprint;
-use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
+use lb_model::value::{Fingerprint, Name};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::certificate::read_file;
 use crate::disk::{Machine, replace};
@@ -34,18 +37,20 @@ pub(super) struct Identity {
 pub(super) struct Files {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    /// Who vouches for certificates of clients, if they may show any.
+    pub(super) client_authorities: Option<PathBuf>,
     /// The balancer made it.
     pub(super) is_own: bool,
 }
 
 /// What tells that files were changed.
-pub(super) type Stamp = [Option<(SystemTime, u64)>; 2];
+pub(super) type Stamp = [Option<(SystemTime, u64)>; 3];
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file cannot be read or written.
-    #[error("the file `{}` of the admin API's certificate cannot be used", path.display())]
+    #[error("the file `{}` of the admin API cannot be used", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -98,19 +103,23 @@ impl Files {
     /// is not there.
     pub(super) fn of(
         certificate: Option<&AdminCertificate>,
+        client_authorities: Option<&Path>,
         state_dir: &Path,
         address: IpAddr,
     ) -> Result<Self, CertificateError> {
+        let client_authorities = client_authorities.map(Path::to_owned);
         if let Some(AdminCertificate { file, key }) = certificate {
             return Ok(Self {
                 certificate: file.clone(),
                 key: key.clone(),
+                client_authorities,
                 is_own: false,
             });
         }
         let own = Self {
             certificate: state_dir.join(OWN_FILE),
             key: state_dir.join(OWN_KEY),
+            client_authorities,
             is_own: true,
         };
         if !own.certificate.exists() || !own.key.exists() {
@@ -173,11 +182,10 @@ impl Files {
             path: self.certificate.clone(),
             source,
         };
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut tls = ServerConfig::builder_with_provider(provider)
+        let mut tls = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(unusable)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(self.verifier()?)
             .with_single_cert(chain, key)
             .map_err(unusable)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -187,13 +195,53 @@ impl Files {
         })
     }
 
+    /// Whom clients with a certificate are taken for. Those without one are asked for a token.
+    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, CertificateError> {
+        let Some(path) = &self.client_authorities else {
+            return Ok(WebPkiClientVerifier::no_client_auth());
+        };
+        let none = || CertificateError::Holds {
+            path: path.clone(),
+            what: "authorities",
+        };
+        let bytes = read(path)?;
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(found.map_err(|_| none())?);
+        if added == 0 {
+            return Err(none());
+        }
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|_| none())
+    }
+
     /// What tells later whether a file was changed.
     pub(super) fn stamp(&self) -> Stamp {
-        [&self.certificate, &self.key].map(|path| {
-            let found = fs::metadata(path).ok()?;
+        let files = [
+            Some(&self.certificate),
+            Some(&self.key),
+            self.client_authorities.as_ref(),
+        ];
+        files.map(|path| {
+            let found = fs::metadata(path?).ok()?;
             Some((found.modified().ok()?, found.len()))
         })
     }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The user that a certificate of a client names: its common name (CN), when there is one alone that is a
+/// name.
+pub(super) fn user_of(certificate: &CertificateDer<'_>) -> Option<Name> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let mut names = certificate.subject().iter_common_name();
+    let name = names.next()?.as_str().ok()?.parse().ok()?;
+    names.next().is_none().then_some(name)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
@@ -210,7 +258,7 @@ mod tests {
     use super::*;
 
     fn own(folder: &Path) -> Files {
-        Files::of(None, folder, "10.0.0.5".parse().unwrap()).unwrap()
+        Files::of(None, None, folder, "10.0.0.5".parse().unwrap()).unwrap()
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub(super) async fn converse<E: Engine + Observable, S>(
         stalled: None,
     };
     let answer = service_fn(move |request| {
-        let service = Arc::clone(&service);
+        let (service, peer) = (Arc::clone(&service), peer.clone());
         async move { Ok::<_, Infallible>(service.answer(request, peer).await) }
     });
     let connection = http1::Builder::new()

@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::Observable;
 use super::attempts::{Origin, origin};
-use super::caller::Peer;
+use super::caller::{Certified, Peer};
 use super::certificate::{CertificateError, Files, Identity, Stamp};
 use super::connection::{ACCEPT_PAUSE, STOP_WITHIN, converse};
 use super::serve::Service;
@@ -72,13 +72,15 @@ impl Remote {
         let Admin {
             address: _,
             certificate,
+            client_authorities,
             connections_max,
         } = admin;
         let address = socket.listener().local_addr();
         let address = address
             .unwrap_or_else(|_| SocketAddr::from(([0; 4], 0)))
             .ip();
-        let files = Files::of(certificate.as_ref(), state_dir, address)?;
+        let authorities = client_authorities.as_deref();
+        let files = Files::of(certificate.as_ref(), authorities, state_dir, address)?;
         let stamp = files.stamp();
         let identity = Arc::new(files.load()?);
         let connections_max = usize::try_from(*connections_max).unwrap_or(usize::MAX);
@@ -228,7 +230,9 @@ async fn serve<E: Engine + Observable>(
         let (told, alive) = (told.clone(), alive.clone());
         tokio::spawn(async move {
             if let Some(stream) = handshake(stream, &acceptor).await {
-                let peer = Peer::remote(address.ip());
+                let shown = stream.get_ref().1.peer_certificates();
+                let leaf = shown.and_then(|chain| chain.first());
+                let peer = Peer::remote(address.ip(), leaf.map(Certified::of));
                 converse(stream, peer, service, told).await;
             }
             drop((client, place, alive));

@@ -89,9 +89,9 @@ impl<E: Engine + Observable> Service<E> {
         // Nobody learns what there is who may not come in.
         let is_open = found.as_ref().is_ok_and(|(route, _)| route.is_open);
         let caller = if is_open {
-            self.stranger(peer)?
+            self.stranger(&peer)?
         } else {
-            self.identify(bearer, peer)?
+            self.identify(bearer, &peer)?
         };
         let (route, segments) = found?;
         caller::authorise(&caller, route)
@@ -126,18 +126,17 @@ impl<E: Engine + Observable> Service<E> {
         Ok(answer::done(done.await.map_err(lost)??))
     }
 
-    fn identify(&self, token: Option<&str>, peer: Peer) -> Result<Caller, ApiError> {
-        match token {
-            None => caller::without_token(peer),
-            Some(token) => {
-                let identified = self.access.identify(token);
-                identified.map_err(|why| self.refuse(&why, peer))
-            }
-        }
+    fn identify(&self, token: Option<&str>, peer: &Peer) -> Result<Caller, ApiError> {
+        let identified = match (token, peer.certified()) {
+            (Some(token), _) => self.access.identify(token),
+            (None, Some(shown)) => self.access.certified(shown.user.as_ref()),
+            (None, None) => return caller::without_token(peer),
+        };
+        identified.map_err(|why| self.refuse(&why, peer))
     }
 
     /// Whoever asks for the first token, and has none that would say who they are.
-    fn stranger(&self, peer: Peer) -> Result<Caller, ApiError> {
+    fn stranger(&self, peer: &Peer) -> Result<Caller, ApiError> {
         let name = match peer.address() {
             Some(address) if self.attempts.is_over(address, Instant::now()) => {
                 return Err(too_many_attempts());
@@ -153,7 +152,7 @@ impl<E: Engine + Observable> Service<E> {
     }
 
     /// Answers a token that is not good, and writes it down; not each one of very many.
-    fn refuse(&self, why: &NotGood, peer: Peer) -> ApiError {
+    fn refuse(&self, why: &NotGood, peer: &Peer) -> ApiError {
         let refusal = ApiError::new(ErrorCode::Unauthorized, why.to_string()).help(why.help());
         let Some(address) = peer.address() else {
             return refusal;
@@ -163,7 +162,7 @@ impl<E: Engine + Observable> Service<E> {
             Verdict::Last => "; more of them are not written down",
             Verdict::Heard => "",
         };
-        tracing::warn!(%address, reason = %why, "a token was refused");
+        tracing::warn!(%address, reason = %why, "a token or certificate was refused");
         self.access.note_stranger(address, &format!("{why}{more}"));
         refusal
     }

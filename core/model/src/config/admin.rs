@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::telemetry::as_text;
+use super::telemetry::{as_optional_text, as_text};
 use crate::value::ListenAddress;
 
 /// The admin API over the network. On the Unix socket `admin.sock` it is always there.
@@ -21,6 +21,15 @@ pub struct Admin {
     /// and keeps it: `lbctl status` shows the fingerprint that clients pin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<AdminCertificate>,
+    /// The file with the authorities, as PEM, that vouch for certificates of clients; when absent, a token
+    /// alone says who asks. A client that shows a certificate whose common name (CN) is the name of a user
+    /// may do what that user may, and needs no token. The file is read again when it changes, within a
+    /// minute.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "as_optional_text"
+    )]
+    pub client_authorities: Option<PathBuf>,
     /// The most connections to this address at a time; further ones wait. Those of one client are
     /// a quarter of it at most.
     #[schemars(range(min = 4, max = 10_000))]
@@ -32,6 +41,7 @@ impl Default for Admin {
         Self {
             address: None,
             certificate: None,
+            client_authorities: None,
             connections_max: 128,
         }
     }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::AcmeCertificate;
-use super::telemetry::as_text;
+use super::telemetry::{as_optional_text, as_text};
 use crate::value::{CertificateName, Fingerprint, PemCertificates};
 
 /// A certificate with its private key.
@@ -97,20 +97,6 @@ pub enum AuthoritySource {
     File(#[serde(serialize_with = "as_text")] PathBuf),
     /// They stand here, as PEM.
     Pem(PemCertificates),
-}
-
-#[expect(
-    clippy::ref_option,
-    reason = "serde hands over a reference to the field"
-)]
-fn as_optional_text<S: serde::Serializer>(
-    path: &Option<PathBuf>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match path {
-        Some(path) => as_text(path, serializer),
-        None => serializer.serialize_none(),
-    }
 }
 
 const fn yes() -> bool {

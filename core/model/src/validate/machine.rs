@@ -118,6 +118,10 @@ pub(super) fn log_file_name(config: &Config, found: &mut Found) {
 
 /// The files of the certificate of the admin API.
 pub(super) fn admin_certificate(config: &Config, found: &mut Found) {
+    if let Some(file) = &config.admin.client_authorities {
+        let path = admin_path().key("client_authorities");
+        file_name(file, path, "/etc/lbctl/admins-ca.pem", found);
+    }
     let Some(AdminCertificate { file, key }) = &config.admin.certificate else {
         return;
     };
@@ -130,6 +134,7 @@ pub(super) fn certificate_unused(config: &Config, found: &mut Found) {
     let Admin {
         address,
         certificate,
+        client_authorities: _,
         connections_max: _,
     } = &config.admin;
     if certificate.is_some() && address.is_none() {
