@@ -75,6 +75,10 @@ fn resources(document: &Value) -> Value {
             insert(&mut all, noun, &label, block);
         }
     }
+    // An empty table of resources is none for Terraform.
+    if all.is_empty() {
+        return json!({});
+    }
     json!({ "resource": all })
 }
 
