@@ -15,6 +15,7 @@ use crate::fields::NounCommand;
 mod access;
 mod balancer;
 mod certificate;
+mod provision;
 mod terraform;
 
 pub(crate) use access::{
@@ -26,6 +27,10 @@ pub(crate) use balancer::{
 };
 pub(crate) use certificate::{
     CertificateCommand, CertificateImportArgs, CertificateRequestArgs, KeyChoice,
+};
+pub(crate) use provision::{
+    CarryOutArgs, FleetArgs, ProvisionCommand, ProvisionDestroyArgs, ProvisionPlanArgs,
+    ProvisionUpgradeArgs,
 };
 pub(crate) use terraform::{TerraformCommand, TerraformInstallArgs};
 
@@ -51,6 +56,7 @@ Examples:
   lbctl apply lb.toml --confirm 60s       See what would change, change it, and keep a way back
   lbctl drain web/iis1                    Let the clients of a server finish
   lbctl status --watch
+  lbctl provision apply                   Put balancers on the machines that fleet.toml names
 
 Exit codes: 0 done, 1 failed, 2 wrong call or invalid document (nothing was tried), 3 changes pending
 (plan --detailed-exitcode).
@@ -183,6 +189,11 @@ pub(crate) enum Command {
     /// Use the balancer from Terraform.
     #[command(subcommand)]
     Terraform(TerraformCommand),
+    /// Put balancers on machines: plan, apply, upgrade without loss, go back, take away.
+    ///
+    /// A document of its own, fleet.toml, says which balancers there are, where, and what each serves.
+    #[command(subcommand)]
+    Provision(ProvisionCommand),
     Demo(DemoArgs),
     /// Print the JSON Schema of the document.
     Schema,

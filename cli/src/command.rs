@@ -17,6 +17,7 @@ mod live;
 mod logs;
 mod man;
 mod noun;
+mod provision;
 mod run;
 mod schema;
 mod status;
@@ -68,6 +69,7 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
             screen.set_color(settings.color);
             terraform::run(&command, &settings, screen)
         }
+        Command::Provision(command) => provision::run(&command, &talk(&global, screen)?, screen),
         Command::Demo(args) => {
             let settings = Settings::load_for_demo(&global)?;
             screen.set_color(settings.color);

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use lb_daemon::Digest;
+use lb_model::fleet::{self, ValidFleet};
 use lb_model::{Format, Problem, ValidConfig, problem};
 
 use crate::report::{Exit, Explained};
@@ -114,6 +115,11 @@ impl Document {
     /// Checks the document.
     pub(crate) fn check(&self) -> Result<ValidConfig, Vec<Problem>> {
         lb_model::read(&self.text, self.format)
+    }
+
+    /// Checks the document of a fleet.
+    pub(crate) fn check_fleet(&self) -> Result<ValidFleet, Vec<Problem>> {
+        fleet::read(&self.text, self.format)
     }
 
     /// Checks a document that is about to be used, and tells what is wrong with it. Without a valid

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,9 +96,20 @@ pub(super) fn run(
     supervise_worker(settings)
 }
 
+/// Where this program is: as it was called, when that is an absolute path. It may be a link, and an
+/// upgrade shall follow it to where it leads then.
+fn own_path() -> io::Result<PathBuf> {
+    let found = std::env::current_exe()?;
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let is_it = |called: &PathBuf| {
+        called.is_absolute() && fs::canonicalize(called).is_ok_and(|path| path == found)
+    };
+    Ok(called.filter(is_it).unwrap_or(found))
+}
+
 /// The process that stays.
 fn supervise_worker(settings: &Settings) -> Result<Exit, Failure> {
-    let program = std::env::current_exe().map_err(|source| SuperviseError::Start {
+    let program = own_path().map_err(|source| SuperviseError::Start {
         program: "lbctl".into(),
         source,
     })?;

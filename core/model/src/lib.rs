@@ -8,6 +8,7 @@ pub mod api;
 pub mod backup;
 pub mod config;
 pub mod edit;
+pub mod fleet;
 pub mod matching;
 mod nearest;
 pub mod parse;
@@ -36,8 +37,8 @@ pub use validate::{ValidConfig, validate};
 /// # Errors
 /// Everything that is wrong with it, warnings included, with their places in the text.
 pub fn read(text: &str, format: Format) -> Result<ValidConfig, Vec<Problem>> {
-    let mut draft = parse::Draft::read(text, format);
-    let Some(config) = draft.config.take() else {
+    let mut draft = parse::Draft::<Config>::read(text, format);
+    let Some(config) = draft.document.take() else {
         return Err(draft.into_problems(Vec::new()));
     };
     match validate(config) {

@@ -3,9 +3,11 @@
 
 use std::path::Path as FilePath;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::fleet::{self, Fleet};
 use crate::problem::{Code, Path, Problem};
 use crate::schema::{self, Shape};
 
@@ -51,8 +53,8 @@ impl Format {
 /// # Errors
 /// Everything that is wrong with the text.
 pub fn parse(text: &str, format: Format) -> Result<Config, Vec<Problem>> {
-    let draft = Draft::read(text, format);
-    match draft.config {
+    let draft = Draft::<Config>::read(text, format);
+    match draft.document {
         Some(config) if draft.findings.is_empty() => Ok(config),
         Some(_) | None => Err(draft.findings.into_problems(text)),
     }
@@ -74,19 +76,37 @@ pub fn check_value(value: &Value, shape: &Shape, place: &Path) -> Vec<Problem> {
     problems.map(placed).collect()
 }
 
+/// What a text can be: a kind of document, with a shape.
+pub(crate) trait Document: DeserializeOwned {
+    /// What may be in it.
+    fn shape() -> &'static Shape;
+}
+
+impl Document for Config {
+    fn shape() -> &'static Shape {
+        schema::shape()
+    }
+}
+
+impl Document for Fleet {
+    fn shape() -> &'static Shape {
+        fleet::shape()
+    }
+}
+
 /// A document as far as it could be read.
 #[derive(Debug)]
-pub(crate) struct Draft<'t> {
+pub(crate) struct Draft<'t, D> {
     text: &'t str,
     root: Node<'t>,
     findings: Findings,
-    /// The places where the configuration is not what was written.
+    /// The places where the document is not what was written.
     mended: Vec<Path>,
-    /// The configuration, unless the syntax hides what it is.
-    pub(crate) config: Option<Config>,
+    /// The document, unless the syntax hides what it is.
+    pub(crate) document: Option<D>,
 }
 
-impl<'t> Draft<'t> {
+impl<'t, D: Document> Draft<'t, D> {
     /// Reads a text as far as it goes.
     pub(crate) fn read(text: &'t str, format: Format) -> Self {
         let mut findings = Findings::default();
@@ -106,7 +126,7 @@ impl<'t> Draft<'t> {
                 root,
                 findings,
                 mended: Vec::new(),
-                config: None,
+                document: None,
             };
         }
         let root = match format {
@@ -114,9 +134,9 @@ impl<'t> Draft<'t> {
             Format::Toml => toml::read(text, &mut findings),
         };
         let partial = !findings.is_empty();
-        let checked = check::check(text, &root, schema::shape(), partial, &mut findings);
-        let config = match serde_json::from_value(checked.document) {
-            Ok(config) => Some(config),
+        let checked = check::check(text, &root, D::shape(), partial, &mut findings);
+        let document: Option<D> = match serde_json::from_value(checked.document) {
+            Ok(document) => Some(document),
             Err(error) => {
                 let help = "the schema does not tell why; please report this";
                 let problem = Problem::new(Code::Unreadable, Path::root(), error.to_string(), help);
@@ -124,13 +144,13 @@ impl<'t> Draft<'t> {
                 None
             }
         };
-        let config = config.filter(|_| !partial);
+        let document = document.filter(|_| !partial);
         Self {
             text,
             root,
             findings,
             mended: checked.mended,
-            config,
+            document,
         }
     }
 

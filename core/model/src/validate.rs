@@ -15,7 +15,8 @@ mod rule;
 mod service;
 mod tls;
 
-use found::Found;
+pub(crate) use found::Found;
+pub(crate) use machine::file_name;
 
 /// A document without contradictions. It only comes from [`validate()`] or [`read`](crate::read).
 #[derive(Clone, Debug, PartialEq)]

@@ -13,6 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 mod address;
 mod fingerprint;
 mod http;
+mod machine;
 mod number;
 mod period;
 mod status;
@@ -24,6 +25,7 @@ pub use fingerprint::Fingerprint;
 pub use http::{
     HeaderName, HeaderText, HostPattern, LocationPart, LocationTemplate, Method, Pattern, UrlPath,
 };
+pub use machine::{HostKey, Machine, UserName};
 pub use number::{PrefixV4, PrefixV6, Weight};
 pub use period::Period;
 pub use status::{StatusCode, StatusRange};
@@ -207,6 +209,9 @@ pub fn canonical(format: &str, text: &str) -> Result<String, InvalidValue> {
     }
     match format {
         "lb-alpn" => printed::<AlpnName>(text),
+        "lb-host-key" => printed::<HostKey>(text),
+        "lb-machine" => printed::<Machine>(text),
+        "lb-user-name" => printed::<UserName>(text),
         "lb-https-url" => printed::<HttpsUrl>(text),
         "lb-email" => printed::<EmailAddress>(text),
         "lb-certificate-name" => printed::<CertificateName>(text),
@@ -256,6 +261,9 @@ pub(crate) fn text_schemas() -> Vec<Schema> {
         CertificateName,
         ServerName,
         Fingerprint,
-        PemCertificates
+        PemCertificates,
+        Machine,
+        UserName,
+        HostKey
     ]
 }

@@ -64,7 +64,7 @@ pub(super) fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Resul
     clippy::ref_option,
     reason = "serde hands over a reference to the field"
 )]
-pub(super) fn as_optional_text<S: serde::Serializer>(
+pub(crate) fn as_optional_text<S: serde::Serializer>(
     path: &Option<PathBuf>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

@@ -82,6 +82,7 @@ codes! {
     "E0301" UnknownObject: "An object is named that does not exist.",
     "E0302" OtherName: "An object is given another name than it has.",
     "E0303" NoOrder: "An object without a place among others is moved.",
+    "E0401" MachineTwice: "Two balancers of a fleet are on the same machine.",
     "W0201" NeverMatches: "A rule can never match, as an earlier one decides on all of its requests.",
     "W0202" UnusedPool: "A pool is used by no virtual service.",
     "W0203" ServerTwice: "A pool has two servers with the same address.",
@@ -104,6 +105,7 @@ codes! {
     "W0220" Http2InVain: "Servers of a pool are to be spoken with in HTTP/2, and never will be.",
     "W0221" UnusedAcmeAccount: "An account of ACME is used by no certificate.",
     "W0222" ChallengeNotReached: "Nothing answers where an authority of ACME asks.",
+    "W0401" ClusterOfOne: "A balancer of a fleet is alone in its cluster.",
 }
 
 impl Code {

@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use serde_json::Value;
 
 use super::{Choice, Effect, Effects, Field, Kind, Shape, shape};
+use crate::fleet;
 use crate::print::on_one_line;
 use crate::problem::Code;
 use crate::value::text_schemas;
@@ -33,6 +34,20 @@ A complete example:
 
 ";
 
+/// A complete fleet, which a test keeps free of problems.
+pub(crate) const FLEET_EXAMPLE: &str = include_str!("fleet.toml");
+
+const FLEET_OPENING: &str = "\
+# Reference of the fleet
+
+This page is generated from the types of `core/model` and from their comments. How balancers are
+provisioned is in [provisioning.md](provisioning.md); what a balancer does is in a document of its own,
+[configuration.md](configuration.md), where the forms of values and the codes of problems are too.
+
+A complete example:
+
+";
+
 /// The reference in Markdown.
 pub fn reference() -> String {
     let mut page = Page {
@@ -40,7 +55,21 @@ pub fn reference() -> String {
         done: BTreeSet::new(),
     };
     // Writing to a `String` cannot fail.
-    let _ = page.write();
+    let _ = page
+        .document(EXAMPLE, shape())
+        .and_then(|()| page.values())
+        .and_then(|()| page.problems());
+    page.out
+}
+
+/// The reference of the fleet's document, in Markdown.
+pub fn fleet_reference() -> String {
+    let mut page = Page {
+        out: FLEET_OPENING.to_owned(),
+        done: BTreeSet::new(),
+    };
+    // Writing to a `String` cannot fail.
+    let _ = page.document(FLEET_EXAMPLE, fleet::shape());
     page.out
 }
 
@@ -51,17 +80,16 @@ struct Page {
 }
 
 impl Page {
-    fn write(&mut self) -> fmt::Result {
-        writeln!(self.out, "```toml\n{EXAMPLE}```\n")?;
-        if let Kind::Table(fields) = &shape().kind {
+    fn document(&mut self, example: &str, shape: &Shape) -> fmt::Result {
+        writeln!(self.out, "```toml\n{example}```\n")?;
+        if let Kind::Table(fields) = &shape.kind {
             writeln!(self.out, "## The document\n")?;
             self.table(fields)?;
             for field in fields {
                 self.noun(field)?;
             }
         }
-        self.values()?;
-        self.problems()
+        Ok(())
     }
 
     /// A key of the document and all the types below it.
@@ -77,6 +105,9 @@ impl Page {
             | Kind::Text { .. }
             | Kind::Unknown => (format!("[{}]", field.name), &field.shape),
         };
+        if matches!(inner.kind, Kind::Text { .. }) {
+            return Ok(());
+        }
         let title = inner.name.as_deref().map(words).unwrap_or_default();
         writeln!(
             self.out,

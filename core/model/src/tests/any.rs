@@ -66,6 +66,10 @@ pub(crate) fn text(format: &str) -> BoxedStrategy<String> {
             "https://[a-z0-9]{1,8}(\\.[a-z]{1,5}){0,2}(:[1-9][0-9]{0,3})?(/[a-z0-9]{0,5}){0,2}",
         ),
         "lb-email" => regex("[a-z0-9.+]{1,8}@[a-z]{1,8}(\\.[a-z]{1,5}){0,2}"),
+        "lb-machine" | "lb-user-name" => regex("[a-z0-9][a-z0-9._-]{0,20}"),
+        "lb-host-key" => regex("[A-Za-z0-9]{43}")
+            .prop_map(|key| format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{key}"))
+            .boxed(),
         "lb-fingerprint" => regex("sha256:[0-9a-f]{64}"),
         "lb-pem-certificates" => regex(
             "(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/]{4}){1,20}\n-----END CERTIFICATE-----\n){1,3}",

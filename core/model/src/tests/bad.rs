@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::golden::assert_golden;
 use crate::problem::{Code, render};
-use crate::{Format, read};
+use crate::{Format, fleet, read};
 
 fn documents() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/bad");
@@ -26,10 +26,13 @@ fn every_mistake_of_a_bad_document_is_told_at_once_with_its_place_and_mend() {
     for file in documents() {
         let text = std::fs::read_to_string(&file).unwrap();
         let name = file.file_name().unwrap().to_str().unwrap();
-        let problems = match read(&text, Format::of_path(&file)) {
-            Ok(valid) => valid.warnings().to_vec(),
-            Err(problems) => problems,
+        let format = Format::of_path(&file);
+        let read = if name.starts_with("fleet") {
+            fleet::read(&text, format).map(|valid| valid.warnings().to_vec())
+        } else {
+            read(&text, format).map(|valid| valid.warnings().to_vec())
         };
+        let problems = read.unwrap_or_else(|problems| problems);
         assert!(!problems.is_empty(), "{name} has no problem");
         seen.extend(problems.iter().map(|problem| problem.code));
         assert_golden(

@@ -5,8 +5,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::golden::assert_golden;
-use crate::schema::{EXAMPLE, Kind, Shape, json_schema, leaves, reference, shape};
-use crate::{Format, read};
+use crate::schema::{
+    EXAMPLE, FLEET_EXAMPLE, Kind, Shape, fleet_reference, json_schema, leaves, reference, shape,
+};
+use crate::{Format, fleet, read};
 
 fn docs(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -23,6 +25,15 @@ fn the_reference_in_the_repository_is_that_of_the_program() {
 fn the_schema_in_the_repository_is_that_of_the_program() {
     let text = serde_json::to_string_pretty(json_schema()).unwrap() + "\n";
     assert_golden(&docs("schema.json"), &text);
+}
+
+#[test]
+fn the_reference_of_the_fleet_in_the_repository_is_that_of_the_program() {
+    assert_golden(&docs("fleet.md"), &fleet_reference());
+    let text = serde_json::to_string_pretty(fleet::json_schema()).unwrap() + "\n";
+    assert_golden(&docs("fleet-schema.json"), &text);
+    let valid = fleet::read(FLEET_EXAMPLE, Format::Toml).unwrap();
+    assert_eq!(valid.warnings(), []);
 }
 
 #[test]
@@ -49,10 +60,12 @@ fn each_property(schema: &Value, look: &mut impl FnMut(&str, &Value, &Value)) {
 
 #[test]
 fn every_key_has_a_description() {
-    each_property(json_schema(), &mut |name, property, _| {
-        let description = property["description"].as_str().unwrap_or_default();
-        assert!(description.ends_with('.'), "{name}: {description:?}");
-    });
+    for schema in [json_schema(), fleet::json_schema()] {
+        each_property(schema, &mut |name, property, _| {
+            let description = property["description"].as_str().unwrap_or_default();
+            assert!(description.ends_with('.'), "{name}: {description:?}");
+        });
+    }
 }
 
 fn no_null(value: &Value, path: &str) {

@@ -8,13 +8,13 @@ const KEPT_MAX: usize = 500;
 
 /// Errors and warnings, up to a limit of each.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) errors: Vec<Problem>,
-    pub(super) warnings: Vec<Problem>,
+pub(crate) struct Found {
+    pub(crate) errors: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
 }
 
 impl Found {
-    pub(super) fn report(
+    pub(crate) fn report(
         &mut self,
         code: Code,
         path: Path,

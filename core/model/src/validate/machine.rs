@@ -149,7 +149,7 @@ fn admin_path() -> Path {
     Path::root().key("admin")
 }
 
-pub(super) fn file_name(file: &std::path::Path, path: Path, example: &str, found: &mut Found) {
+pub(crate) fn file_name(file: &std::path::Path, path: Path, example: &str, found: &mut Found) {
     let usable = |name: &str| !name.is_empty() && !name.contains('\0') && !name.ends_with('/');
     if !file.to_str().is_some_and(usable) {
         let message = format!("`{}` is not the name of a file", file.display());

@@ -1,0 +1,128 @@
+//! `lbctl provision status`: what the machines are doing.
+
+use std::collections::BTreeMap;
+
+use lb_model::value::Name;
+use lb_provision::{Intent, Observed};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::show::Show;
+use super::{Looked, look};
+use crate::args::FleetArgs;
+use crate::output::{self, Table};
+use crate::report::{Exit, Failure};
+use crate::screen::{Paint, Screen};
+use crate::settings::Settings;
+
+/// A balancer as it is.
+#[derive(Debug, Serialize)]
+struct Seen {
+    target: String,
+    /// Whether it answers.
+    serves: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    machine: Option<Observed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+}
+
+pub(super) fn run(args: &FleetArgs, settings: &Settings, screen: &Screen) -> Result<Exit, Failure> {
+    let mut show = Show::new(screen, settings.output, false);
+    let Looked { session, runtime } = match look(args, Intent::Look, &mut show, screen)? {
+        Ok(looked) => looked,
+        Err(exit) => return Ok(exit),
+    };
+    let plan = session.plan();
+    let mut all = BTreeMap::new();
+    for (name, seen) in session.seen() {
+        let found = plan.balancers.get(name);
+        let seen = Seen {
+            target: found.map(|plan| plan.target.clone()).unwrap_or_default(),
+            serves: seen.is_ok_and(|seen| seen.status.is_some()),
+            machine: seen.ok().cloned(),
+            problem: found.and_then(|plan| plan.problem.clone()),
+            help: found.and_then(|plan| plan.help.clone()),
+        };
+        all.insert(name.clone(), seen);
+    }
+    runtime.block_on(session.close());
+    let all_serve = all
+        .values()
+        .all(|seen| seen.serves && seen.problem.is_none());
+    let paint = screen.paint_stdout();
+    output::print(screen, settings.output, &all, |all| table(all, paint))?;
+    Ok(if all_serve { Exit::Done } else { Exit::Failed })
+}
+
+fn table(all: &BTreeMap<Name, Seen>, paint: Paint) -> String {
+    let headings = [
+        "BALANCER",
+        "TARGET",
+        "SERVICE",
+        "RELEASE",
+        "REVISION",
+        "SERVICES",
+        "SERVERS UP",
+    ];
+    let mut table = Table::new(headings);
+    let mut problems = String::new();
+    for (name, seen) in all {
+        let dash = || "-".to_owned();
+        let machine = seen.machine.as_ref();
+        let status = machine.and_then(|machine| machine.status.as_ref());
+        let release = machine.and_then(|machine| {
+            let name = machine.serving.as_ref()?;
+            let version = machine
+                .releases
+                .get(name)
+                .filter(|version| !version.is_empty());
+            Some(version.map_or_else(|| name.clone(), |version| format!("{version} ({name})")))
+        });
+        let revision = status.and_then(|status| status["revision"]["number"].as_u64());
+        let active = machine.map(|machine| machine.active.clone());
+        table.row([
+            name.to_string(),
+            seen.target.clone(),
+            active
+                .filter(|active| !active.is_empty())
+                .unwrap_or_else(|| "unknown".to_owned()),
+            release.unwrap_or_else(dash),
+            revision.map_or_else(dash, |number| number.to_string()),
+            status.map_or_else(dash, |status| {
+                count(&status["status"]["virtual_services"]).to_string()
+            }),
+            status.map_or_else(dash, servers),
+        ]);
+        if let Some(problem) = &seen.problem {
+            let problem = format!("{} {problem}", paint.error(format!("{name}:")));
+            problems = format!("{problems}{problem}\n");
+            if let Some(help) = &seen.help {
+                problems = format!("{problems}  {} {help}\n", paint.strong("help:"));
+            }
+        }
+    }
+    let gap = if problems.is_empty() { "" } else { "\n" };
+    format!("{}{gap}{problems}", table.text(paint))
+}
+
+fn count(table: &Value) -> usize {
+    table.as_object().map_or(0, serde_json::Map::len)
+}
+
+/// How many servers take traffic, of how many.
+fn servers(status: &Value) -> String {
+    let pools = status["status"]["pools"].as_object();
+    let pools = pools.into_iter().flat_map(serde_json::Map::values);
+    let servers: Vec<&Value> = pools
+        .filter_map(|pool| pool["servers"].as_object())
+        .flat_map(serde_json::Map::values)
+        .collect();
+    let up = servers
+        .iter()
+        .filter(|server| server["condition"] == "up")
+        .count();
+    format!("{up} of {}", servers.len())
+}

@@ -1,0 +1,430 @@
+//! A fleet, its state and its machines, from the first look to the last step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use lb_model::fleet::{Balancer, Target, ValidFleet};
+use lb_model::nearest;
+use lb_model::value::Name;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::error::ProvisionError;
+use crate::event::{Event, Events};
+use crate::execute::{Chain, Notes, Outcome, Runner, Stop, execute};
+use crate::journal::Journal;
+use crate::plan::{BalancerPlan, FleetPlan};
+use crate::program::Program;
+use crate::state::{Recorded, Store, StoreError};
+use crate::step::Step;
+use crate::target::ssh::{self, Connection, Left, Observed, Owner, SshError};
+use crate::target::{Goal, Seen, Work};
+use crate::wanted::{Document, Wanted, WantedError, WantedProgram};
+
+/// The most machines that are looked at, or changed, at a time.
+const PARALLEL: usize = 16;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Every balancer is as the fleet says; those that it does not name any more are gone.
+    Apply,
+    /// The same, and machines that belong to somebody else, or to nobody any more, become ours.
+    Adopt,
+    /// Every balancer runs this program.
+    Upgrade(Option<Program>),
+    /// Every balancer runs the release that it ran before.
+    Rollback,
+    /// Every balancer is gone.
+    Destroy,
+    /// Looking is all.
+    Look,
+}
+
+/// A fleet that is being provisioned. Nobody else provisions it as long as this is there.
+#[derive(Debug)]
+pub struct Session {
+    fleet: Name,
+    store: Store,
+    journal: Journal,
+    intent: Intent,
+    machines: BTreeMap<Name, Machine>,
+}
+
+/// A balancer and its machine.
+#[derive(Debug)]
+struct Machine {
+    wanted: Arc<Wanted>,
+    connection: Arc<Connection>,
+    /// The fleet does not name it any more.
+    is_leaving: bool,
+    seen: Option<Result<Seen, ProvisionError>>,
+}
+
+impl Session {
+    /// Opens the state in `dir`, reads what the fleet names (files are seen from `base`), and takes
+    /// balancers with these names, or all. `own` is the program that balancers get when nobody says
+    /// which.
+    ///
+    /// # Errors
+    /// Something that the fleet names is wrong, or the state cannot be used. Nothing was looked at.
+    pub fn open(
+        fleet: &ValidFleet,
+        base: &Path,
+        dir: &Path,
+        own: &Path,
+        intent: Intent,
+        names: &[Name],
+    ) -> Result<Self, ProvisionError> {
+        let fleet = fleet.fleet();
+        let mut balancers = fleet.balancers.clone();
+        // What is wrong with documents is told before there is a state.
+        let documents = documents(&balancers, base, &intent, names)?;
+        let store = Store::open(dir, &fleet.name)?;
+        let journal = Journal::open(dir).map_err(|source| StoreError::Io {
+            path: dir.to_owned(),
+            source,
+        })?;
+        let mut leaving = BTreeSet::new();
+        for (name, recorded) in store.recorded() {
+            if !balancers.contains_key(name) {
+                balancers.insert(name.clone(), recorded.balancer.clone());
+                leaving.insert(name.clone());
+            }
+        }
+        if let Some(name) = names.iter().find(|name| !balancers.contains_key(*name)) {
+            let nearest = nearest(name.as_str(), balancers.keys().map(Name::as_str));
+            return Err(ProvisionError::Unknown {
+                name: name.clone(),
+                fleet: fleet.name.clone(),
+                nearest: nearest.and_then(|name| name.parse().ok()),
+            });
+        }
+        let mut session = Self {
+            fleet: fleet.name.clone(),
+            store,
+            journal,
+            intent,
+            machines: BTreeMap::new(),
+        };
+        let mut programs = Programs::new(own);
+        for (name, balancer) in balancers {
+            if names.is_empty() || names.contains(&name) {
+                let is_leaving = leaving.contains(&name);
+                let document = documents.get(&name).cloned();
+                session.add(name, balancer, base, document, is_leaving, &mut programs)?;
+            }
+        }
+        Ok(session)
+    }
+
+    fn add(
+        &mut self,
+        name: Name,
+        balancer: Balancer,
+        base: &Path,
+        document: Option<Document>,
+        is_leaving: bool,
+        programs: &mut Programs<'_>,
+    ) -> Result<(), ProvisionError> {
+        let program = match (&self.intent, &balancer.program) {
+            (Intent::Upgrade(Some(_)), Some(_)) => {
+                return Err(ProvisionError::TwoPrograms(name));
+            }
+            (Intent::Upgrade(Some(program)), None) => WantedProgram::This(program.clone()),
+            (_, Some(_)) if is_leaving => WantedProgram::AsItIs(programs.own()?),
+            (_, Some(path)) => WantedProgram::This(programs.at(&name, &base.join(path))?),
+            (Intent::Upgrade(None), None) => WantedProgram::This(programs.own()?),
+            (_, None) => WantedProgram::AsItIs(programs.own()?),
+        };
+        let Target::Ssh(target) = &balancer.target;
+        let connection =
+            Connection::new(target, base).map_err(|source| ProvisionError::Machine {
+                balancer: name.clone(),
+                source,
+            })?;
+        let wanted = Wanted {
+            owner: Owner {
+                fleet: self.fleet.clone(),
+                balancer: name.clone(),
+                lineage: self.store.lineage().to_owned(),
+            },
+            has_access: self.store.has_access(&name),
+            is_recorded: self.store.recorded().contains_key(&name),
+            name: name.clone(),
+            balancer,
+            document,
+            program,
+        };
+        let machine = Machine {
+            wanted: Arc::new(wanted),
+            connection: Arc::new(connection),
+            is_leaving,
+            seen: None,
+        };
+        self.machines.insert(name, machine);
+        Ok(())
+    }
+
+    /// Looks at every machine.
+    pub async fn discover(&mut self, events: &Events) {
+        let permits = Arc::new(Semaphore::new(PARALLEL));
+        let mut looking = JoinSet::new();
+        for (name, machine) in &self.machines {
+            let (wanted, connection) =
+                (Arc::clone(&machine.wanted), Arc::clone(&machine.connection));
+            let (name, permits, events) = (name.clone(), Arc::clone(&permits), events.clone());
+            looking.spawn(async move {
+                let _permit = permits.acquire().await;
+                events.tell(Event::Looking {
+                    balancer: name.clone(),
+                });
+                let seen = ssh::look(&connection, &wanted).await;
+                (name, seen)
+            });
+        }
+        while let Some(looked) = looking.join_next().await {
+            if let Ok((name, seen)) = looked
+                && let Some(machine) = self.machines.get_mut(&name)
+            {
+                let seen = seen.map(|seen| Seen::Ssh(Box::new(seen)));
+                machine.seen = Some(seen.map_err(|source| ProvisionError::Machine {
+                    balancer: name,
+                    source,
+                }));
+            }
+        }
+    }
+
+    /// What has been seen of each balancer.
+    pub fn seen(&self) -> BTreeMap<&Name, Result<&Observed, &ProvisionError>> {
+        let seen = self.machines.iter().filter_map(|(name, machine)| {
+            let seen = machine.seen.as_ref()?;
+            Some((name, seen.as_ref().map(|Seen::Ssh(seen)| &**seen)))
+        });
+        seen.collect()
+    }
+
+    /// What it takes.
+    pub fn plan(&self) -> FleetPlan {
+        let balancers = self.machines.iter().map(|(name, machine)| {
+            let planned = self.plan_of(name, machine);
+            let Target::Ssh(target) = &machine.wanted.balancer.target;
+            let (steps, error) = match planned {
+                Ok(steps) => (steps, None),
+                Err((problem, help)) => (Vec::new(), Some((problem, help))),
+            };
+            let (problem, help) = error.unzip();
+            let plan = BalancerPlan {
+                target: format!("{} {}", machine.wanted.balancer.target.word(), target.host),
+                cluster: machine.wanted.balancer.cluster.clone(),
+                interrupted: self.journal.interrupted().get(name).cloned(),
+                steps,
+                problem,
+                help: help.flatten(),
+            };
+            (name.clone(), plan)
+        });
+        FleetPlan {
+            fleet: self.fleet.clone(),
+            balancers: balancers.collect(),
+        }
+    }
+
+    fn plan_of(
+        &self,
+        name: &Name,
+        machine: &Machine,
+    ) -> Result<Vec<Step>, (String, Option<String>)> {
+        let seen = match &machine.seen {
+            None => return Err(("nobody has looked at it".to_owned(), None)),
+            Some(Err(error)) => return Err((without_name(error), error.help())),
+            Some(Ok(seen)) => seen,
+        };
+        let wanted = &*machine.wanted;
+        let goal = match self.intent {
+            Intent::Destroy => Goal::Vanish(wanted),
+            Intent::Apply | Intent::Adopt | Intent::Look if machine.is_leaving => {
+                Goal::Vanish(wanted)
+            }
+            Intent::Apply | Intent::Adopt | Intent::Look | Intent::Upgrade(_) => Goal::Be(wanted),
+            Intent::Rollback => Goal::GoBack(wanted),
+        };
+        seen.plan(goal, self.intent == Intent::Adopt)
+            .map_err(|refusal| {
+                let error = ProvisionError::refused(name, &refusal);
+                (refusal.to_string(), error.help())
+            })
+    }
+
+    /// Carries a plan out. What is done is remembered step by step.
+    pub async fn execute(&mut self, plan: FleetPlan, stop: &Stop, events: &Events) -> Outcome {
+        let chains = plan.balancers.into_iter().map(|(balancer, plan)| Chain {
+            balancer,
+            cluster: plan.cluster,
+            steps: plan.steps.into(),
+        });
+        let chains: Vec<Chain> = chains.filter(|chain| !chain.steps.is_empty()).collect();
+        let runner = Arc::new(Machines {
+            events: events.clone(),
+            machines: self
+                .machines
+                .iter()
+                .map(|(name, machine)| {
+                    let parts = (Arc::clone(&machine.wanted), Arc::clone(&machine.connection));
+                    (name.clone(), parts)
+                })
+                .collect(),
+        });
+        let mut notes = Written {
+            store: &mut self.store,
+            journal: &mut self.journal,
+            machines: &self.machines,
+        };
+        execute(chains, &runner, &mut notes, PARALLEL, stop, events).await
+    }
+
+    /// Lets all connections go.
+    pub async fn close(self) {
+        for machine in self.machines.values() {
+            machine.connection.close().await;
+        }
+    }
+}
+
+/// The error of a machine without the name of the balancer, which stands above it.
+fn without_name(error: &ProvisionError) -> String {
+    match error {
+        ProvisionError::Machine { source, .. } => source.to_string(),
+        ProvisionError::Refused { why, .. } => why.clone(),
+        ProvisionError::Store(_)
+        | ProvisionError::Wanted(_)
+        | ProvisionError::OwnProgram(_)
+        | ProvisionError::Unknown { .. }
+        | ProvisionError::TwoPrograms(_)
+        | ProvisionError::Lost(_) => error.to_string(),
+    }
+}
+
+/// The documents that are looked at for this; a wrong one stops everything before anything is done.
+fn documents(
+    balancers: &BTreeMap<Name, Balancer>,
+    base: &Path,
+    intent: &Intent,
+    names: &[Name],
+) -> Result<BTreeMap<Name, Document>, WantedError> {
+    let mut documents = BTreeMap::new();
+    if !matches!(intent, Intent::Apply | Intent::Adopt) {
+        return Ok(documents);
+    }
+    for (name, balancer) in balancers {
+        if (names.is_empty() || names.contains(name))
+            && let Some(document) = Document::read(name, balancer, base)?
+        {
+            documents.insert(name.clone(), document);
+        }
+    }
+    Ok(documents)
+}
+
+/// Programs that were read already: their digest takes a while.
+struct Programs<'p> {
+    own: &'p Path,
+    read: BTreeMap<std::path::PathBuf, Program>,
+}
+
+impl<'p> Programs<'p> {
+    const fn new(own: &'p Path) -> Self {
+        Self {
+            own,
+            read: BTreeMap::new(),
+        }
+    }
+
+    fn own(&mut self) -> Result<Program, ProvisionError> {
+        self.get(self.own).map_err(ProvisionError::OwnProgram)
+    }
+
+    fn at(&mut self, balancer: &Name, path: &Path) -> Result<Program, ProvisionError> {
+        let read = self.get(path);
+        read.map_err(|source| {
+            let balancer = balancer.clone();
+            WantedError::Program { balancer, source }.into()
+        })
+    }
+
+    fn get(&mut self, path: &Path) -> Result<Program, crate::program::ProgramError> {
+        if let Some(program) = self.read.get(path) {
+            return Ok(program.clone());
+        }
+        let program = Program::read(path)?;
+        self.read.insert(path.to_owned(), program.clone());
+        Ok(program)
+    }
+}
+
+/// Does steps on the machines.
+struct Machines {
+    events: Events,
+    machines: BTreeMap<Name, (Arc<Wanted>, Arc<Connection>)>,
+}
+
+impl Runner for Machines {
+    async fn run(&self, step: &Step) -> Result<Left, ProvisionError> {
+        let lost = || ProvisionError::Lost(step.balancer.clone());
+        let (wanted, connection) = self.machines.get(&step.balancer).ok_or_else(lost)?;
+        let Work::Ssh(work) = &step.work;
+        let done = ssh::run(connection, wanted, work, &self.events).await;
+        done.map_err(|source: SshError| ProvisionError::Machine {
+            balancer: step.balancer.clone(),
+            source,
+        })
+    }
+}
+
+/// Writes down what is done.
+struct Written<'w> {
+    store: &'w mut Store,
+    journal: &'w mut Journal,
+    machines: &'w BTreeMap<Name, Machine>,
+}
+
+impl Written<'_> {
+    fn of_journal(&self, done: std::io::Result<()>) -> Result<(), ProvisionError> {
+        let path = self.journal.path().to_owned();
+        done.map_err(|source| StoreError::Io { path, source }.into())
+    }
+}
+
+impl Notes for Written<'_> {
+    fn begins(&mut self, step: &Step) -> Result<(), ProvisionError> {
+        if let Some(machine) = self.machines.get(&step.balancer) {
+            let balancer = machine.wanted.balancer.clone();
+            self.store.record(&step.balancer, Recorded { balancer })?;
+        }
+        let begun = self.journal.begin(&step.balancer, step.step);
+        self.of_journal(begun)
+    }
+
+    fn ended(
+        &mut self,
+        step: &Step,
+        result: Result<Left, &ProvisionError>,
+    ) -> Result<(), ProvisionError> {
+        let is_done = result.is_ok();
+        match result {
+            Ok(Left::Access(access)) => {
+                let machine = self.machines.get(&step.balancer);
+                let address = machine.and_then(|machine| machine.wanted.balancer.admin_address);
+                if let Some(address) = address {
+                    self.store.keep_access(&step.balancer, address, &access)?;
+                }
+            }
+            Ok(Left::Gone) => self.store.forget(&step.balancer)?,
+            Ok(Left::Nothing) | Err(_) => {}
+        }
+        let ended = self.journal.end(&step.balancer, step.step, is_done);
+        self.of_journal(ended)
+    }
+}

@@ -1,0 +1,53 @@
+//! Steps: what is done to a machine, one thing after the other.
+
+use lb_model::plan::{Effect, Plan};
+use lb_model::value::Name;
+use serde::Serialize;
+
+use crate::target::Work;
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// The balancer that it is about.
+    #[serde(skip)]
+    pub balancer: Name,
+    /// The word for it, such as `release`.
+    pub step: &'static str,
+    /// What it does, for people.
+    pub title: String,
+    /// Whether something comes, changes or goes.
+    pub sign: Sign,
+    /// What it does to traffic.
+    pub effect: Effect,
+    /// What changes in the document of the balancer, when that is what it does and the balancer could
+    /// say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Plan>,
+    /// What is done.
+    #[serde(skip)]
+    pub(crate) work: Work,
+}
+
+/// Whether something comes, changes or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sign {
+    /// Something that was not there.
+    Add,
+    /// Something else than before.
+    Change,
+    /// Something goes.
+    Remove,
+}
+
+impl Sign {
+    /// The sign that stands for it in texts.
+    pub const fn sign(self) -> char {
+        match self {
+            Self::Add => '+',
+            Self::Change => '~',
+            Self::Remove => '-',
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a balancer shall be, with everything read that the fleet names.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lb_model::fleet::Balancer;
+use lb_model::problem::{self, Problem};
+use lb_model::value::{Fingerprint, Name};
+use lb_model::{Format, to_toml, validate};
+use sha2::{Digest, Sha256};
+
+use crate::program::{Program, ProgramError, hex};
+use crate::target::ssh::Owner;
+
+/// What a balancer shall be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// Its name.
+    pub name: Name,
+    /// What the fleet says of it.
+    pub balancer: Balancer,
+    /// The document that it shall serve.
+    pub(crate) document: Option<Document>,
+    /// The program that it shall run.
+    pub(crate) program: WantedProgram,
+    pub(crate) owner: Owner,
+    /// Whoever provisions has a token for it already.
+    pub(crate) has_access: bool,
+    /// Whoever provisions has done something to its machine before.
+    pub(crate) is_recorded: bool,
+}
+
+/// Which program a balancer shall run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum WantedProgram {
+    /// This one.
+    This(Program),
+    /// The one that it runs; this one when it runs none.
+    AsItIs(Program),
+}
+
+/// A document as a machine gets it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Document {
+    pub(crate) text: String,
+    /// The SHA-256 of the text, in hexadecimal digits.
+    pub(crate) sha256: String,
+}
+
+/// Why what the fleet names cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WantedError {
+    /// The document of a balancer cannot be read.
+    #[error("cannot read the document `{}` of {balancer}", path.display())]
+    Read {
+        /// The balancer.
+        balancer: Name,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The document of a balancer is wrong.
+    #[error("the document of {balancer} is wrong:\n{shown}")]
+    Document {
+        /// The balancer.
+        balancer: Name,
+        /// Everything that is wrong, for people.
+        shown: String,
+    },
+    /// The program cannot be used.
+    #[error("the program of {balancer} cannot be used")]
+    Program {
+        /// The balancer.
+        balancer: Name,
+        /// Why.
+        source: ProgramError,
+    },
+}
+
+impl WantedError {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Read { path, .. } => format!(
+                "paths are seen from the directory of the fleet's file; see who may read it: ls -l {}",
+                path.display()
+            ),
+            Self::Document { .. } => "mend it; nothing was changed on any machine".to_owned(),
+            Self::Program { source, .. } => source.help(),
+        }
+    }
+}
+
+impl Document {
+    /// Reads a document, checks it, and puts the address of the admin API into it that the fleet gives.
+    pub(crate) fn read(
+        name: &Name,
+        balancer: &Balancer,
+        base: &Path,
+    ) -> Result<Option<Self>, WantedError> {
+        let Some(file) = &balancer.document else {
+            return Ok(None);
+        };
+        let path = base.join(file);
+        let text = fs::read_to_string(&path).map_err(|source| WantedError::Read {
+            balancer: name.clone(),
+            path: path.clone(),
+            source,
+        })?;
+        let wrong = |problems: Vec<Problem>| WantedError::Document {
+            balancer: name.clone(),
+            shown: problem::render(&problems, &path.display().to_string(), Some(&text)),
+        };
+        let valid = lb_model::read(&text, Format::of_path(&path)).map_err(wrong)?;
+        let Some(address) = balancer.admin_address else {
+            // A machine reads its file as TOML.
+            let text = match Format::of_path(&path) {
+                Format::Toml => text,
+                Format::Json => to_toml(valid.config()),
+            };
+            return Ok(Some(Self::of(text)));
+        };
+        let mut config = valid.config().clone();
+        config.admin.address = Some(address);
+        let valid = validate(config).map_err(wrong)?;
+        Ok(Some(Self::of(to_toml(valid.config()))))
+    }
+
+    fn of(text: String) -> Self {
+        let sha256 = sha256(&text);
+        Self { text, sha256 }
+    }
+}
+
+/// The SHA-256 of a text, in hexadecimal digits.
+pub(crate) fn sha256(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+/// How to talk to a balancer over the network.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub(crate) token: String,
+    pub(crate) fingerprint: Option<Fingerprint>,
+}
