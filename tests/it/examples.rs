@@ -29,7 +29,14 @@ async fn every_example_is_explained_and_valid_without_a_warning() {
         .iter()
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
-    for expected in ["content-switching", "https", "iis-farm", "tcp", "websocket"] {
+    for expected in [
+        "content-switching",
+        "https",
+        "iis-farm",
+        "ssh",
+        "tcp",
+        "websocket",
+    ] {
         assert!(
             names.iter().any(|name| name == expected),
             "{expected} in {names:?}"
@@ -52,11 +59,31 @@ async fn every_example_is_explained_and_valid_without_a_warning() {
     }
 }
 
+#[test]
+fn every_fleet_is_valid_and_its_documents_are_there() {
+    let mut fleets = 0;
+    for example in examples() {
+        let Ok(text) = std::fs::read_to_string(example.join("fleet.toml")) else {
+            continue;
+        };
+        fleets += 1;
+        let fleet = lb_model::fleet::read(&text, Format::Toml).expect("it is valid");
+        assert_eq!(fleet.warnings(), [], "{}", example.display());
+        for (name, balancer) in &fleet.fleet().balancers {
+            let document = balancer.document.as_ref().expect("a document");
+            assert!(example.join(document).exists(), "the document of {name}");
+        }
+    }
+    assert!(fleets > 0);
+}
+
 /// The text with ports that are free in the place of those where balancers listen.
 fn free_ports(text: &str) -> String {
     let listened = ["8080", "8081", "8443", "2525", "9090"];
     listened.iter().fold(text.to_owned(), |text, port| {
-        text.replace(&format!("127.0.0.1:{port}\""), "127.0.0.1:0\"")
+        ["127.0.0.1", "0.0.0.0"].iter().fold(text, |text, host| {
+            text.replace(&format!("{host}:{port}\""), &format!("{host}:0\""))
+        })
     })
 }
 

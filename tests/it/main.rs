@@ -60,6 +60,8 @@ mod operate;
 #[cfg(test)]
 mod parity;
 #[cfg(test)]
+mod provision;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod remote;
