@@ -77,22 +77,34 @@ impl Balancer {
 
     /// The same, for the bearer of this token.
     pub(crate) fn with_token(settings: &Settings, token: Option<&Secret>) -> Result<Self, Failure> {
-        let address = match &settings.balancer {
-            Some(text) => text.parse()?,
-            None => Address::Unix(settings.state_dir.join("admin.sock")),
-        };
+        let address = Self::address(settings)?;
         let token = token.map(Secret::text);
         let certificate = settings.client_certificate()?;
         let client = Client::new(address, token, &settings.trust(), certificate.as_ref())?;
-        let runtime = Builder::new_current_thread().enable_all().build();
-        Ok(Self {
-            client,
-            runtime: runtime.map_err(RuntimeError)?,
-        })
+        let runtime = runtime()?;
+        Ok(Self { client, runtime })
+    }
+
+    /// Where it is.
+    pub(crate) fn address(settings: &Settings) -> Result<Address, InvalidAddress> {
+        match &settings.balancer {
+            Some(text) => text.parse(),
+            None => Ok(Address::Unix(settings.state_dir.join("admin.sock"))),
+        }
     }
 
     /// Waits for an answer.
     pub(crate) fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
         self.runtime.block_on(answer)
     }
+}
+
+/// Waits for an answer that does not come from the balancer of the settings.
+pub(crate) fn wait<T>(answer: impl Future<Output = T>) -> Result<T, Failure> {
+    Ok(runtime()?.block_on(answer))
+}
+
+fn runtime() -> Result<Runtime, RuntimeError> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(RuntimeError)
 }

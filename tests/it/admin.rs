@@ -444,6 +444,10 @@ async fn every_route_obeys_exactly_the_roles_that_its_description_names() {
                 no_first_token(&balancer, &tokens).await;
                 continue;
             }
+            if *template == "/enrolment" {
+                assert_eq!(route["security"], json!([{}]));
+                continue;
+            }
             let needed = route["x-role"]
                 .as_str()
                 .expect("every other route has a role");

@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use lb_tests::{Authority, Balancer, Finished, Told, WebServer, eventually, run, run_lbctl, shop};
+use lb_model::api::token;
+use lb_tests::{
+    Authority, Balancer, Finished, Nginx, Told, WebServer, eventually, free_port, run, run_lbctl,
+    shop,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -346,16 +350,114 @@ async fn the_first_token_is_made_from_another_machine_once() {
     std::fs::copy(&bootstrap, &copy).unwrap();
     let copy = copy.to_str().unwrap().to_owned();
     let address = remote.url("");
-    let fixed = ["-b", &address, "--fingerprint", &remote.fingerprint];
+    let fixed = ["-b", &address];
     let first = [&fixed[..], &["token", "bootstrap", "anna", "--from", &copy]].concat();
     let made = run_lbctl(&first).await;
     assert_eq!(made.code(), 0, "{made:?}");
+    assert!(made.stderr.contains(&remote.fingerprint), "{made:?}");
     assert!(!bootstrap.exists());
     assert_eq!(remote.status("/tokens", made.stdout.trim(), &[]).await, 200);
     let again = [&fixed[..], &["token", "bootstrap", "eve", "--from", &copy]].concat();
-    assert_failed(&run_lbctl(&again).await, &["cannot make the first one"]);
+    assert_failed(&run_lbctl(&again).await, &["nobody can enrol here"]);
+    let pinned = [&["--fingerprint", &remote.fingerprint], &again[..]].concat();
+    assert_failed(&run_lbctl(&pinned).await, &["cannot make the first one"]);
     let secret = std::fs::read_to_string(&copy).unwrap();
     assert_eq!(remote.status("/status", secret.trim(), &[]).await, 401);
+}
+
+#[tokio::test]
+async fn what_makes_the_first_token_is_sent_to_nobody_who_does_not_have_it() {
+    let remote = Remote::start().await;
+    let bootstrap = remote.balancer.folder().join("state/bootstrap-token");
+    let bootstrap = bootstrap.to_str().unwrap();
+    let other = Remote::start().await;
+    // It looks into everything that it passes on, as somebody would who answers in the balancer's place.
+    let authority = Authority::new("Eve").await;
+    authority.issue("eve", &["localhost"], "30").await;
+    let (port, folder) = (free_port(), authority.folder().display());
+    let between = Nginx::with(
+        "eve",
+        &format!(
+            "listen {port} ssl; ssl_certificate {folder}/eve.pem; ssl_certificate_key {folder}/eve-key.pem;\n\
+             location / {{ proxy_pass https://{}; add_header X-Passed $upstream_status always; }}",
+            remote.address
+        ),
+    )
+    .await;
+    let seen = run("curl", &["-sik", &format!("https://{port}/enrolment")]).await;
+    assert!(seen.stdout.contains("X-Passed: 200"), "{seen:?}");
+    for stranger in [other.address, port] {
+        let address = format!("https://{stranger}");
+        let tried = [
+            "-b",
+            &address,
+            "token",
+            "bootstrap",
+            "anna",
+            "--from",
+            bootstrap,
+        ];
+        let words = ["does not show that it has the same token", "was not sent"];
+        assert_failed(&run_lbctl(&tried).await, &words);
+    }
+    drop(between);
+    for balancer in [&remote.balancer, &other.balancer] {
+        let audit = balancer.ask_admin("GET", "/audit", &[]).await.json();
+        let entries = audit.as_array().unwrap();
+        let is_start = |entry: &Value| entry["action"] == "apply" && entry["refused"] == false;
+        assert!(
+            !entries.is_empty() && entries.iter().all(is_start),
+            "{audit}"
+        );
+    }
+    let address = remote.url("");
+    let made = [
+        "-b",
+        &address,
+        "token",
+        "bootstrap",
+        "anna",
+        "--from",
+        bootstrap,
+    ];
+    assert_eq!(run_lbctl(&made).await.code(), 0);
+}
+
+#[tokio::test]
+async fn whoever_makes_a_machine_chooses_what_makes_its_first_token() {
+    let mut remote = Remote::start().await;
+    let state = remote.balancer.folder().join("state");
+    let (text, file) = (token::text(&[7; 32]), state.join("enrolment-token"));
+    std::fs::write(&file, &text).unwrap();
+    remote.balancer.restart().await;
+    assert!(!file.exists() && !state.join("bootstrap-token").exists());
+    let mine = remote.balancer.folder().join("mine");
+    std::fs::write(&mine, &text).unwrap();
+    let told = remote
+        .balancer
+        .ask_admin("GET", "/status", &[])
+        .await
+        .json();
+    let address = format!("https://{}", told["admin"]["address"].as_str().unwrap());
+    let made = [
+        "-b",
+        &address,
+        "token",
+        "bootstrap",
+        "anna",
+        "--from",
+        mine.to_str().unwrap(),
+    ];
+    let made = run_lbctl(&made).await;
+    assert_eq!(made.code(), 0, "{made:?}");
+    assert!(made.stderr.contains(&remote.fingerprint), "{made:?}");
+    assert!(
+        !remote
+            .balancer
+            .lines()
+            .iter()
+            .any(|line| line.contains(&text))
+    );
 }
 
 #[tokio::test]

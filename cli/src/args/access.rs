@@ -20,12 +20,13 @@ pub(crate) enum TokenCommand {
 ///
 /// A balancer that starts without tokens puts `bootstrap-token` into its state directory. Whoever has
 /// what is in that file can make the first token with it, over the network too, once and within 30
-/// minutes.
+/// minutes. The balancer must show first that it has the same token, so its certificate need not be
+/// known: its fingerprint is printed, to be pinned from then on.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   ssh lb1 sudo cat /var/lib/lbctl/bootstrap-token |
-    lbctl -b https://lb1:9443 --fingerprint sha256:… token bootstrap anna --from -
+    lbctl -b https://lb1:9443 token bootstrap anna --from -
   sudo lbctl token bootstrap anna        # on the machine of the balancer")]
 pub(crate) struct TokenBootstrapArgs {
     /// The name of the token.

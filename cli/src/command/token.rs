@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use lb_client::{Address, Enrolled, Trust};
 use lb_model::api::{NewToken, Scope, Timestamp, Token, TokenRequest};
 
 use crate::args::{TokenBootstrapArgs, TokenCommand, TokenCreateArgs};
-use crate::balancer::Balancer;
+use crate::balancer::{self, Balancer};
 use crate::output::{self, Table};
 use crate::report::{Exit, Failure};
 use crate::screen::{Paint, Screen};
@@ -49,8 +50,21 @@ fn bootstrap(
     let own = settings.state_dir.join(BOOTSTRAP_FILE);
     let from: &Path = args.from.as_deref().unwrap_or(&own);
     let secret = Secret::read(from)?;
-    let balancer = Balancer::with_token(settings, Some(&secret))?;
-    let made = balancer.wait(balancer.client.bootstrap(&args.name))?;
+    let address = Balancer::address(settings)?;
+    let is_stranger =
+        matches!(address, Address::Tls { .. }) && matches!(settings.trust(), Trust::System);
+    let made = if is_stranger {
+        let answer = lb_client::enrol(address, secret.text(), &args.name);
+        let Enrolled { fingerprint, made } = balancer::wait(answer)??;
+        screen.note(&format!(
+            "the balancer has shown that it is the one; the fingerprint of its certificate, for \
+             `--fingerprint`: {fingerprint}\n"
+        ));
+        made
+    } else {
+        let balancer = Balancer::with_token(settings, Some(&secret))?;
+        balancer.wait(balancer.client.bootstrap(&args.name))?
+    };
     tell(&made, settings, screen)
 }
 

@@ -7,10 +7,10 @@ use hyper::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use lb_model::Config;
 use lb_model::api::{
     AccessCopy, ApplyAnswer, ApplyRequest, BootstrapRequest, Caller, CertificateImport,
-    Certificates, ConfirmRequest, ExplainRequest, KeptCertificate, MadeSigningRequest, NewToken,
-    PlanAnswer, PlanRequest, Revision, RevisionAnswer, Revisions, RollbackRequest, SigningRequest,
-    Source, StatusAnswer, Token, TokenRequest, Tokens, UpgradeAnswer, User, UserChange,
-    UserRequest, Users,
+    Certificates, ConfirmRequest, Enrolment, ExplainRequest, KeptCertificate, MadeSigningRequest,
+    NewToken, PlanAnswer, PlanRequest, Revision, RevisionAnswer, Revisions, RollbackRequest,
+    SigningRequest, Source, StatusAnswer, Token, TokenRequest, Tokens, UpgradeAnswer, User,
+    UserChange, UserRequest, Users,
 };
 use lb_model::config::ServerState;
 use lb_model::edit::ObjectPath;
@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
 
 use crate::address::Address;
 use crate::error::ClientError;
@@ -96,6 +97,23 @@ impl Client {
                 idle: Mutex::default(),
             },
         })
+    }
+
+    /// A client that has no token and trusts whomever the connector does.
+    pub(crate) fn through(address: Address, connector: TlsConnector) -> Self {
+        Self {
+            way: Way {
+                address,
+                connector: Some(connector),
+                authorization: None,
+                idle: Mutex::default(),
+            },
+        }
+    }
+
+    /// What shows that the balancer has the token that makes its first one.
+    pub(crate) async fn enrolment(&self) -> Result<Enrolment, ClientError> {
+        self.read("/enrolment").await
     }
 
     /// The address that is asked.

@@ -7,6 +7,7 @@
 mod address;
 mod client;
 mod connection;
+mod enrol;
 mod error;
 mod event;
 mod request;
@@ -14,6 +15,7 @@ mod tls;
 
 pub use address::{Address, InvalidAddress};
 pub use client::{Change, Client, Guard, Object};
+pub use enrol::{Enrolled, enrol};
 pub use error::{ClientError, Refusal};
 pub use event::Events;
 pub use tls::{ClientCertificate, Distrust, Trust, TrustError};

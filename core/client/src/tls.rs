@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use lb_model::value::Fingerprint;
 use rustls::client::WebPkiServerVerifier;
@@ -141,6 +141,24 @@ impl ClientCertificate {
     }
 }
 
+/// What connects with TLS to whoever answers, and tells which certificate they have. Nothing that is secret may
+/// be sent over it.
+pub(crate) fn onlooker() -> Result<(TlsConnector, Arc<OnceLock<Fingerprint>>), TrustError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let seen = Arc::new(OnceLock::new());
+    let verifier = Onlooker {
+        seen: Arc::clone(&seen),
+        provider: Arc::clone(&provider),
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok((TlsConnector::from(Arc::new(config)), seen))
+}
+
 fn roots(trust: &Trust) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     match trust {
@@ -187,6 +205,14 @@ pub(crate) async fn begin(
     connector.connect(name, stream).await
 }
 
+fn pinned(found: Fingerprint, pinned: Fingerprint) -> Result<ServerCertVerified, Error> {
+    if found == pinned {
+        return Ok(ServerCertVerified::assertion());
+    }
+    let other = OtherError(Arc::new(Distrust::OtherCertificate { found, pinned }));
+    Err(Error::InvalidCertificate(CertificateError::Other(other)))
+}
+
 /// Takes one certificate and no other. Nothing else in it is looked at: the pin says more than any
 /// name or date.
 #[derive(Debug)]
@@ -205,15 +231,54 @@ impl ServerCertVerifier for Pinned {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let found = Fingerprint::new(Sha256::digest(end_entity).into());
-        if found == self.fingerprint {
-            return Ok(ServerCertVerified::assertion());
-        }
-        let other = Distrust::OtherCertificate {
-            found,
-            pinned: self.fingerprint,
-        };
-        let other = OtherError(Arc::new(other));
-        Err(Error::InvalidCertificate(CertificateError::Other(other)))
+        pinned(found, self.fingerprint)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
+}
+
+/// Takes any certificate, and remembers the first one; whoever has another one afterwards is not taken.
+#[derive(Debug)]
+struct Onlooker {
+    seen: Arc<OnceLock<Fingerprint>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Onlooker {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let found = Fingerprint::new(Sha256::digest(end_entity).into());
+        let first = *self.seen.get_or_init(|| found);
+        pinned(found, first)
     }
 
     fn verify_tls12_signature(
@@ -253,6 +318,12 @@ pub enum Distrust {
         /// What was expected.
         pinned: Fingerprint,
     },
+    /// It does not have the token that makes its first one.
+    #[error(
+        "it does not show that it has the same token: either it is another balancer, or somebody answers \
+         in its place"
+    )]
+    OtherToken,
     /// No authority that is known vouches for it.
     #[error("no authority that is known here vouches for its certificate")]
     UnknownAuthority,
@@ -298,6 +369,10 @@ impl Distrust {
                 "look on the machine of the balancer what `lbctl status` shows there: when it is the \
                  one found, the certificate was replaced, and its fingerprint is to be pinned; when \
                  not, somebody else answers in its place"
+            }
+            Self::OtherToken => {
+                "the token was not sent; see whether the address is the right one, and the token that of this \
+                 balancer; `lbctl status` on its machine shows the fingerprint of its certificate"
             }
             Self::UnknownAuthority | Self::OtherName | Self::NotNow | Self::Other(_) => {
                 "pin the certificate with `--fingerprint sha256:…`, which `lbctl status` shows on the \

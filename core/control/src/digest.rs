@@ -22,6 +22,15 @@ impl Digest {
         Self::of_parts(&[bytes])
     }
 
+    /// The digest with these 32 bytes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub(crate) const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The digest of these bytes, one part after the other.
     pub(crate) fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();

@@ -13,11 +13,12 @@ mod revision;
 mod scope;
 mod status;
 mod timestamp;
+pub mod token;
 mod upgrade;
 
 pub use access::{
-    AccessCopy, BootstrapRequest, Caller, NewToken, Role, Token, TokenCopy, TokenRequest, Tokens,
-    User, UserChange, UserRequest, Users,
+    AccessCopy, BootstrapRequest, Caller, Enrolment, NewToken, Role, Token, TokenCopy,
+    TokenRequest, Tokens, User, UserChange, UserRequest, Users,
 };
 pub use certificate::{
     CertificateFacts, CertificateImport, CertificateStatus, CertificateWarning, Certificates,

@@ -1,11 +1,13 @@
 //! The token that makes the first one: it is in the state directory after a start without tokens,
-//! and dies with its first use, with any other token that is made, or after half an hour.
+//! and dies with its first use, with any other token that is made, or after half an hour. Whoever
+//! makes the machine can choose it beforehand, and has then what shows them that this is the machine.
 
 use std::io;
 use std::time::Duration;
 
-use lb_model::api::{Role, Timestamp};
-use lb_model::value::Name;
+use aws_lc_rs::hmac;
+use lb_model::api::{Enrolment, Role, Timestamp};
+use lb_model::value::{Fingerprint, Name};
 use serde::{Deserialize, Serialize};
 
 use super::{Access, AccessError, Kept, Secret, Token, TokenRequest, after, secret};
@@ -14,6 +16,12 @@ use crate::{Digest, Scope};
 
 /// The file in the state directory.
 const FILE: &str = "bootstrap-token";
+
+/// The file in the state directory with a token that somebody chose; it is taken at a start.
+const ENROLMENT_FILE: &str = "enrolment-token";
+
+/// The largest such file.
+const ENROLMENT_BYTES_MAX: u64 = 256;
 
 /// How long the first token can be made.
 const LIFETIME: Duration = Duration::from_mins(30);
@@ -24,6 +32,22 @@ const LIFETIME: Duration = Duration::from_mins(30);
 pub(super) struct Bootstrap {
     sha256: Digest,
     expires_at: Timestamp,
+    /// The key of proofs that this balancer has the token, which cannot be had from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof_key: Option<Digest>,
+}
+
+impl Bootstrap {
+    /// What is kept of this token, if it could be one.
+    fn of(text: &str, now: Timestamp) -> Option<Self> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes());
+        let tag = hmac::sign(&key, Enrolment::KEY.as_bytes());
+        Some(Self {
+            sha256: secret::digest(text)?,
+            expires_at: after(now, LIFETIME),
+            proof_key: Digest::from_bytes(tag.as_ref()),
+        })
+    }
 }
 
 impl Access {
@@ -64,11 +88,59 @@ impl Access {
         Ok(made)
     }
 
+    /// What shows whoever has the token that makes the first one that this balancer has it, too, and that
+    /// the certificate with this fingerprint is its own.
+    ///
+    /// # Errors
+    /// There is no such token, or it is too old.
+    pub fn prove(&self, fingerprint: &Fingerprint) -> Result<Enrolment, AccessError> {
+        let now = (self.clock)();
+        let kept = self.lock();
+        let good = kept.bootstrap.as_ref();
+        let good = good.filter(|found| found.expires_at > now && kept.tokens.is_empty());
+        let key = good.and_then(|found| found.proof_key);
+        let key = key.ok_or(AccessError::NoBootstrap)?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.bytes());
+        let proof = Digest::from_bytes(hmac::sign(&key, fingerprint.bytes()).as_ref());
+        let proof = proof.ok_or(AccessError::NoBootstrap)?.to_string();
+        Ok(Enrolment { proof })
+    }
+
+    /// Takes the token that whoever made the machine has put into the state directory. It is good once, too, so
+    /// nothing is left of it there.
+    fn take_enrolment(&self, kept: &mut Kept, now: Timestamp) -> Result<bool, AccessError> {
+        let path = self.state_dir.join(ENROLMENT_FILE);
+        let failed = |source| AccessError::File {
+            path: path.clone(),
+            source,
+        };
+        let text = match self.disk.read(&path, ENROLMENT_BYTES_MAX) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).trim().to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed(error)),
+        };
+        let bootstrap = Bootstrap::of(&text, now).filter(|_| kept.tokens.is_empty());
+        let is_taken = bootstrap.is_some();
+        if is_taken {
+            kept.bootstrap = bootstrap;
+            self.store(kept)?;
+        } else {
+            let path = path.display();
+            tracing::warn!(%path, "this is no token, or nobody needs one any more: it is removed");
+        }
+        self.disk.remove(&path).map_err(failed)?;
+        Ok(is_taken)
+    }
+
     /// Puts a token to make the first one into the state directory, unless there is a good one, or
     /// nobody needs it.
     pub(super) fn renew_bootstrap(&self) -> Result<(), AccessError> {
         let mut kept = self.lock();
         let now = (self.clock)();
+        if self.take_enrolment(&mut kept, now)? {
+            self.remove_bootstrap_file();
+            return Ok(());
+        }
         let is_needed = kept.tokens.is_empty();
         let has_good_one = kept
             .bootstrap
@@ -87,10 +159,7 @@ impl Access {
 
     fn put_bootstrap(&self, kept: &mut Kept, now: Timestamp) -> Result<(), AccessError> {
         let secret = Secret::random().map_err(AccessError::Random)?;
-        kept.bootstrap = Some(Bootstrap {
-            sha256: secret.digest(),
-            expires_at: after(now, LIFETIME),
-        });
+        kept.bootstrap = Bootstrap::of(secret.expose(), now);
         self.store(kept)?;
         let path = self.state_dir.join(FILE);
         let text = format!("{}\n", secret.expose());

@@ -49,6 +49,9 @@ pub enum AccessError {
     /// The token that makes the first one is not this, was used, or is too old.
     #[error("this token cannot make the first one")]
     Bootstrap,
+    /// There is no token that makes the first one, so that nothing can be proved with it.
+    #[error("nobody can enrol here")]
+    NoBootstrap,
     /// There is no randomness.
     #[error("the system gives no random bytes")]
     Random(#[source] io::Error),
@@ -141,7 +144,7 @@ impl AccessError {
                 format!("use {}", nouns.collect::<Vec<_>>().join(", "))
             }
             Self::Copy(_) => "take them from a backup as `lbctl backup` wrote it".to_owned(),
-            Self::Bootstrap => {
+            Self::Bootstrap | Self::NoBootstrap => {
                 "one is in `bootstrap-token` in the state directory after a start without tokens, \
                  for 30 minutes and one use; on that machine root can also say \
                  `lbctl token create NAME --role administer`"

@@ -1,7 +1,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use lb_model::api::{UserChange, UserRequest};
+use aws_lc_rs::hmac;
+use lb_model::api::{Enrolment, UserChange, UserRequest, token};
+use lb_model::value::Fingerprint;
 use tempfile::TempDir;
 
 use super::*;
@@ -254,6 +256,87 @@ fn what_makes_the_first_token_is_good_for_30_minutes_and_another_start_makes_ano
         access.redeem(old.trim(), &name, "nobody"),
         Err(AccessError::Bootstrap)
     ));
+}
+
+/// What a client works out from the token.
+fn proof(text: &str, fingerprint: &Fingerprint) -> String {
+    let tag = |key: &[u8], of: &[u8]| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        hmac::sign(&key, of).as_ref().to_vec()
+    };
+    let key = tag(text.as_bytes(), Enrolment::KEY.as_bytes());
+    let proof = tag(&key, fingerprint.bytes());
+    Digest::from_bytes(&proof).unwrap().to_string()
+}
+
+#[test]
+fn a_balancer_shows_that_it_has_what_makes_its_first_token_while_that_is_good() {
+    let (folder, access) = new();
+    let text = fs::read_to_string(folder.path().join("bootstrap-token")).unwrap();
+    let text = text.trim();
+    let (own, other) = (Fingerprint::new([1; 32]), Fingerprint::new([2; 32]));
+    let shown = access.prove(&own).unwrap().proof;
+    assert_eq!(shown, proof(text, &own));
+    assert_ne!(shown, proof(text, &other));
+    drop(access);
+    let access = open(folder.path(), crate::now).unwrap();
+    assert_eq!(
+        access.prove(&own).unwrap().proof,
+        shown,
+        "after a restart, too"
+    );
+    let name: Name = "admin".parse().unwrap();
+    access.redeem(text, &name, "nobody").unwrap();
+    assert!(matches!(access.prove(&own), Err(AccessError::NoBootstrap)));
+}
+
+#[test]
+fn a_token_that_was_put_there_makes_the_first_one_once_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (given, made) = ("enrolment-token", "bootstrap-token");
+    let (given, made) = (folder.path().join(given), folder.path().join(made));
+    let text = token::text(&[7; 32]);
+    fs::write(&given, format!("{text}\n")).unwrap();
+    let access = open(folder.path(), crate::now).unwrap();
+    assert!(!given.exists() && !made.exists());
+    let own = Fingerprint::new([1; 32]);
+    assert_eq!(access.prove(&own).unwrap().proof, proof(&text, &own));
+    drop(access);
+    let access = open(folder.path(), crate::now).unwrap();
+    assert!(!made.exists(), "the one that was put there is still good");
+    access
+        .redeem(&text, &"anna".parse().unwrap(), "nobody")
+        .unwrap();
+    drop(access);
+    // Somebody has a token: another one lets nobody in, and is not left lying there.
+    let second = token::text(&[8; 32]);
+    fs::write(&given, &second).unwrap();
+    let access = open(folder.path(), crate::now).unwrap();
+    assert!(!given.exists() && !made.exists());
+    let refused = access.redeem(&second, &"eve".parse().unwrap(), "nobody");
+    assert!(matches!(refused, Err(AccessError::Bootstrap)));
+}
+
+#[test]
+fn a_token_that_was_put_there_ends_after_30_minutes_and_another_text_is_none() {
+    let (folder, access) = new();
+    drop(access);
+    let (given, made) = ("enrolment-token", "bootstrap-token");
+    let (given, made) = (folder.path().join(given), folder.path().join(made));
+    let text = token::text(&[7; 32]);
+    fs::write(&given, &text).unwrap();
+    drop(open(folder.path(), crate::now).unwrap());
+    assert!(!made.exists(), "it takes the place of the one before");
+    let access = open(folder.path(), in_an_hour).unwrap();
+    assert!(made.exists());
+    let refused = access.redeem(&text, &"eve".parse().unwrap(), "nobody");
+    assert!(matches!(refused, Err(AccessError::Bootstrap)));
+    drop(access);
+    for wrong in ["", "hunter2", "lbctl_", "\u{fffd}"] {
+        fs::write(&given, wrong).unwrap();
+        drop(open(folder.path(), crate::now).unwrap());
+        assert!(!given.exists() && made.exists());
+    }
 }
 
 #[test]

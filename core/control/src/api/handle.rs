@@ -44,6 +44,7 @@ pub(super) fn handle<E: Engine + Observable>(
         Operation::CreateUser => access::create_user(access, ask),
         Operation::DeleteUser => access::delete_user(access, ask),
         Operation::DeleteObject => change::delete(controller, ask),
+        Operation::Enrolment => access::prove(controller, access),
         Operation::Explain => live::explain(controller, ask),
         Operation::ImportCertificate => certificate::import(controller, ask),
         Operation::ListObjects => config::list(controller, ask),

@@ -7,7 +7,7 @@ use hyper::Method;
 use lb_model::api::{ErrorCode, components};
 use serde_json::{Map, Value, json};
 
-use super::route::{Form, Gives, Parameter, Route, Takes, routes};
+use super::route::{Form, Gives, Operation, Parameter, Route, Takes, routes};
 
 static TEXT: LazyLock<String> = LazyLock::new(|| {
     let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
@@ -95,7 +95,11 @@ fn operation(route: &Route) -> Value {
     });
     if route.is_open {
         // It takes no token of those that have a role.
-        operation["security"] = json!([{ "bootstrap": [] }]);
+        operation["security"] = if route.operation == Operation::Bootstrap {
+            json!([{ "bootstrap": [] }])
+        } else {
+            json!([{}])
+        };
     } else {
         operation["x-role"] = json!(route.role.as_str());
     }

@@ -50,6 +50,7 @@ pub(crate) enum Operation {
     CreateUser,
     DeleteObject,
     DeleteUser,
+    Enrolment,
     Events,
     Explain,
     ImportCertificate,

@@ -134,6 +134,21 @@ pub struct BootstrapRequest {
     pub name: Name,
 }
 
+/// What shows that the balancer with this certificate has the token that makes the first one, to whoever has
+/// it, too, and to nobody else. It tells nothing about the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// HMAC-SHA256 (RFC 2104) in hexadecimal digits of the 32 bytes of the fingerprint of the certificate. Its key
+    /// is the HMAC-SHA256 of `lbctl enrolment 1` with the token, as it is in the file, as the key.
+    pub proof: String,
+}
+
+impl Enrolment {
+    /// What the key of a proof is made of, together with the token.
+    pub const KEY: &str = "lbctl enrolment 1";
+}
+
 /// Somebody who may have tokens. None of them may do more than their user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -22,6 +22,7 @@ pub fn components() -> Map<String, Value> {
         super::ApplyAnswer,
         super::ApplyRequest,
         super::BootstrapRequest,
+        super::Enrolment,
         super::Caller,
         super::CertificateImport,
         super::Certificates,

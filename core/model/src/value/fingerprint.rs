@@ -16,6 +16,11 @@ impl Fingerprint {
     pub const fn new(sha256: [u8; 32]) -> Self {
         Self(sha256)
     }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 impl FromStr for Fingerprint {

@@ -1,12 +1,13 @@
 //! Tokens, users and the audit.
 
 use lb_model::api::{
-    self, AccessCopy, ApiError, BootstrapRequest, NewToken, TokenRequest, Tokens, UserChange,
-    UserRequest, Users,
+    self, AccessCopy, ApiError, BootstrapRequest, ErrorCode, NewToken, TokenRequest, Tokens,
+    UserChange, UserRequest, Users,
 };
 use lb_model::value::Name;
 
 use super::refusal::access_refused;
+use crate::api::Observable;
 use crate::api::answer::Given;
 use crate::api::request::Ask;
 use crate::{Access, Controller, Engine, Secret};
@@ -50,6 +51,20 @@ pub(super) fn bootstrap(access: &Access, ask: &Ask) -> Result<Given, ApiError> {
         token: token.into(),
         secret: secret.expose().to_owned(),
     })
+}
+
+pub(super) fn prove<E: Engine + Observable>(
+    controller: &Controller<E>,
+    access: &Access,
+) -> Result<Given, ApiError> {
+    let admin = controller.engine().admin().ok_or_else(|| {
+        ApiError::new(
+            ErrorCode::NotFound,
+            "the admin API is not served over the network",
+        )
+    })?;
+    let proof = access.prove(&admin.fingerprint);
+    Given::json(&proof.map_err(|error| access_refused(&error))?)
 }
 
 pub(super) fn users(access: &Access) -> Result<Given, ApiError> {

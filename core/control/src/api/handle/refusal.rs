@@ -80,7 +80,9 @@ pub(super) fn access_refused(error: &AccessError) -> ApiError {
         | AccessError::TooMany
         | AccessError::TooManyUsers
         | AccessError::BeyondUser { .. } => ErrorCode::Conflict,
-        AccessError::Unknown(_) | AccessError::UnknownUser(_) => ErrorCode::NotFound,
+        AccessError::NoBootstrap | AccessError::Unknown(_) | AccessError::UnknownUser(_) => {
+            ErrorCode::NotFound
+        }
         AccessError::Noun(_) | AccessError::Copy(_) => ErrorCode::BadRequest,
         AccessError::Bootstrap => ErrorCode::Unauthorized,
         AccessError::Random(_) | AccessError::File { .. } | AccessError::Audit(_) => {

@@ -258,6 +258,14 @@ fn access() -> Vec<Route> {
             .takes("BootstrapRequest")
             .gives("NewToken")
             .open(),
+        route(Method::GET, "/enrolment", Role::View, Operation::Enrolment)
+            .says(
+                "enrolment",
+                "Shows whoever has the token that makes the first one that this is the balancer that \
+                 has it, too.",
+            )
+            .gives("Enrolment")
+            .open(),
         route(Method::GET, "/audit", Role::Administer, Operation::Audit).says(
             "audit",
             "Who changed what, and who was refused, the newest first.",
