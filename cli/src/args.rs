@@ -15,6 +15,7 @@ use crate::fields::NounCommand;
 mod access;
 mod balancer;
 mod certificate;
+mod firstboot;
 mod provision;
 mod terraform;
 
@@ -28,6 +29,7 @@ pub(crate) use balancer::{
 pub(crate) use certificate::{
     CertificateCommand, CertificateImportArgs, CertificateRequestArgs, KeyChoice,
 };
+pub(crate) use firstboot::FirstbootArgs;
 pub(crate) use provision::{
     CarryOutArgs, FleetArgs, ProvisionCommand, ProvisionDestroyArgs, ProvisionPlanArgs,
     ProvisionUpgradeArgs,
@@ -194,6 +196,7 @@ pub(crate) enum Command {
     /// A document of its own, fleet.toml, says which balancers there are, where, and what each serves.
     #[command(subcommand)]
     Provision(ProvisionCommand),
+    Firstboot(FirstbootArgs),
     Demo(DemoArgs),
     /// Print the JSON Schema of the document.
     Schema,

@@ -12,6 +12,7 @@ mod complete;
 mod demo;
 mod drain;
 mod explain;
+mod firstboot;
 mod history;
 mod live;
 mod logs;
@@ -70,6 +71,7 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
             terraform::run(&command, &settings, screen)
         }
         Command::Provision(command) => provision::run(&command, &talk(&global, screen)?, screen),
+        Command::Firstboot(args) => Ok(firstboot::run(&args, &talk(&global, screen)?, screen)),
         Command::Demo(args) => {
             let settings = Settings::load_for_demo(&global)?;
             screen.set_color(settings.color);

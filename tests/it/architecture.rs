@@ -14,6 +14,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("core/control", &["lb-model", "lb-proxy"]),
     ("core/client", &["lb-model"]),
     ("core/provision", &["lb-model", "lb-client"]),
+    ("core/firstboot", &["lb-model"]),
     ("core/supervisor", &[]),
     (
         "core/daemon",
@@ -21,7 +22,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["lb-model", "lb-client", "lb-provision", "lb-daemon"],
+        &[
+            "lb-model",
+            "lb-client",
+            "lb-provision",
+            "lb-firstboot",
+            "lb-daemon",
+        ],
     ),
     (
         "terraform-provider",

@@ -35,6 +35,7 @@ async fn every_example_is_explained_and_valid_without_a_warning() {
         "iis-farm",
         "ssh",
         "tcp",
+        "vm",
         "websocket",
     ] {
         assert!(

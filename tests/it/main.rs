@@ -36,6 +36,8 @@ mod dead_servers;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod firstboot;
+#[cfg(test)]
 mod forwarded;
 #[cfg(test)]
 mod health;

@@ -13,6 +13,7 @@ mod life;
 mod refusals;
 mod resume;
 mod upgrades;
+mod vm;
 
 /// Answers by itself: no server is needed.
 const DOCUMENT: &str = r#"
@@ -70,14 +71,21 @@ impl Fleet {
         fs::write(self.path("fleet.toml"), text).unwrap();
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// The program; files of virtual machines are below the directory of the fleet.
+    fn program(&self) -> Command {
         let mut command = Command::new(self.path("lbctl"));
+        command.env("XDG_DATA_HOME", self.path("data"));
         let variables = std::env::vars_os().map(|(name, _)| name);
         for name in variables.filter(|name| name.to_string_lossy().starts_with("LBCTL_")) {
             command.env_remove(name);
         }
-        let command_line = [&["provision"], args].concat();
-        command.args(command_line).current_dir(self.folder.path());
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.program();
+        command.args([&["provision"], args].concat());
         command
     }
 

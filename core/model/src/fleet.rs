@@ -2,6 +2,7 @@
 //! beside those of the balancers, under the same rules: these types are its only description.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -16,6 +17,12 @@ use crate::schema::{Shape, tidy};
 use crate::value::{HostKey, ListenAddress, Machine, Name, UserName};
 
 mod validate;
+mod vm;
+
+pub use vm::{Firmware, Forward, VmTarget};
+
+/// The port of the admin API of machines that are made from an image.
+const ADMIN_PORT: u16 = 9443;
 
 /// Balancers that are provisioned together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +55,7 @@ pub struct Balancer {
     pub document: Option<PathBuf>,
     /// The file with the program that it runs, seen from the directory of the fleet's file. When absent,
     /// a new balancer gets the program that provisions it, and keeps it until `lbctl provision upgrade`.
+    /// Images have a program in them already.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -55,7 +63,8 @@ pub struct Balancer {
     )]
     pub program: Option<PathBuf>,
     /// Where its admin API is served over the network, in the place of what the document says; for
-    /// documents that several balancers share.
+    /// documents that several balancers share. Machines that are made from an image have it on port 9443
+    /// of every address when this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_address: Option<ListenAddress>,
 }
@@ -66,6 +75,8 @@ pub struct Balancer {
 pub enum Target {
     /// A machine that runs Linux with systemd already: hardware, or a virtual machine that somebody made.
     Ssh(SshTarget),
+    /// A virtual machine of the machine that provisions.
+    Vm(VmTarget),
 }
 
 /// A machine that is reached with the `ssh` of the system: its configuration, agent, jump hosts and
@@ -120,7 +131,27 @@ impl Target {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Ssh(_) => "ssh",
+            Self::Vm(_) => "vm",
         }
+    }
+
+    /// Whether its machines are made from an image, with everything in it, and thus can be reached through
+    /// their admin API alone.
+    pub const fn is_appliance(&self) -> bool {
+        match self {
+            Self::Ssh(_) => false,
+            Self::Vm(_) => true,
+        }
+    }
+}
+
+impl Balancer {
+    /// Where its admin API is served over the network: what the fleet says; else machines that can be
+    /// reached in no other way have it on port 9443 of every address.
+    pub fn admin_address(&self) -> Option<ListenAddress> {
+        let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ADMIN_PORT));
+        let default = self.target.is_appliance().then(|| ListenAddress::new(all));
+        self.admin_address.or(default)
     }
 }
 

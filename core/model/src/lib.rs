@@ -16,6 +16,7 @@ pub mod plan;
 pub mod print;
 pub mod problem;
 pub mod schema;
+pub mod seed;
 pub mod status;
 pub mod validate;
 pub mod value;

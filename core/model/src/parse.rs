@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::problem::{Code, Path, Problem};
 use crate::schema::{self, Shape};
+use crate::seed::{self, Seed};
 
 mod check;
 mod duplicate;
@@ -91,6 +92,12 @@ impl Document for Config {
 impl Document for Fleet {
     fn shape() -> &'static Shape {
         fleet::shape()
+    }
+}
+
+impl Document for Seed {
+    fn shape() -> &'static Shape {
+        seed::shape()
     }
 }
 

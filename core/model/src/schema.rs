@@ -19,8 +19,8 @@ pub use effect::{Effect, Effects};
 pub use leaf::{Leaf, leaves};
 pub use noun::{Noun, noun, nouns};
 #[cfg(test)]
-pub(crate) use reference::{EXAMPLE, FLEET_EXAMPLE};
-pub use reference::{fleet_reference, reference};
+pub(crate) use reference::{EXAMPLE, FLEET_EXAMPLE, SEED_EXAMPLE};
+pub use reference::{fleet_reference, reference, seed_reference};
 pub use shape::{Choice, Field, Kind, Shape};
 pub(crate) use spot::Spot;
 

@@ -14,6 +14,7 @@ mod address;
 mod fingerprint;
 mod http;
 mod machine;
+mod network;
 mod number;
 mod period;
 mod status;
@@ -26,6 +27,7 @@ pub use http::{
     HeaderName, HeaderText, HostPattern, LocationPart, LocationTemplate, Method, Pattern, UrlPath,
 };
 pub use machine::{HostKey, Machine, UserName};
+pub use network::{HostAddress, HostName, InterfaceAddress, MacAddress};
 pub use number::{PrefixV4, PrefixV6, Weight};
 pub use period::Period;
 pub use status::{StatusCode, StatusRange};
@@ -209,7 +211,11 @@ pub fn canonical(format: &str, text: &str) -> Result<String, InvalidValue> {
     }
     match format {
         "lb-alpn" => printed::<AlpnName>(text),
+        "lb-host-address" => printed::<HostAddress>(text),
         "lb-host-key" => printed::<HostKey>(text),
+        "lb-host-name" => printed::<HostName>(text),
+        "lb-interface-address" => printed::<InterfaceAddress>(text),
+        "lb-mac-address" => printed::<MacAddress>(text),
         "lb-machine" => printed::<Machine>(text),
         "lb-user-name" => printed::<UserName>(text),
         "lb-https-url" => printed::<HttpsUrl>(text),
@@ -264,6 +270,10 @@ pub(crate) fn text_schemas() -> Vec<Schema> {
         PemCertificates,
         Machine,
         UserName,
-        HostKey
+        HostKey,
+        HostName,
+        HostAddress,
+        InterfaceAddress,
+        MacAddress
     ]
 }

@@ -4,7 +4,7 @@ use lb_model::value::Name;
 
 use crate::program::ProgramError;
 use crate::state::StoreError;
-use crate::target::ssh::{Refusal, SshError};
+use crate::target::TargetError;
 use crate::wanted::WantedError;
 
 /// Why something could not be provisioned.
@@ -38,32 +38,17 @@ pub enum ProvisionError {
         /// The balancer.
         balancer: Name,
         /// What.
-        source: SshError,
+        source: TargetError,
     },
-    /// A machine cannot become what is wanted.
-    #[error("{balancer}: {why}")]
-    Refused {
-        /// The balancer.
-        balancer: Name,
-        /// Why.
-        why: String,
-        /// What to do about it.
-        help: String,
-    },
+    /// A program is named for a machine whose image holds it.
+    #[error("the program of {0} is in its image")]
+    ProgramOfImage(Name),
     /// A step ended without an answer.
     #[error("{0}: a step ended without an answer")]
     Lost(Name),
 }
 
 impl ProvisionError {
-    pub(crate) fn refused(balancer: &Name, refusal: &Refusal) -> Self {
-        Self::Refused {
-            balancer: balancer.clone(),
-            why: refusal.to_string(),
-            help: refusal.help().to_owned(),
-        }
-    }
-
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
         Some(match self {
@@ -80,8 +65,10 @@ impl ProvisionError {
             Self::TwoPrograms(_) => {
                 "change `program` in the fleet's document and apply it, or leave `--program` out".to_owned()
             }
-            Self::Machine { source, .. } => source.help(),
-            Self::Refused { help, .. } => help.clone(),
+            Self::ProgramOfImage(_) => {
+                "name another `image` in the fleet's document and apply it, or leave this balancer out".to_owned()
+            }
+            Self::Machine { source, .. } => return source.help(),
             Self::Lost(_) => "the same command goes on where it was".to_owned(),
         })
     }
@@ -89,10 +76,12 @@ impl ProvisionError {
     /// Whether nothing was tried because the call or a document is wrong.
     pub const fn is_misuse(&self) -> bool {
         match self {
-            Self::Wanted(_) | Self::OwnProgram(_) | Self::Unknown { .. } | Self::TwoPrograms(_) => {
-                true
-            }
-            Self::Store(_) | Self::Machine { .. } | Self::Refused { .. } | Self::Lost(_) => false,
+            Self::Wanted(_)
+            | Self::OwnProgram(_)
+            | Self::Unknown { .. }
+            | Self::TwoPrograms(_)
+            | Self::ProgramOfImage(_) => true,
+            Self::Store(_) | Self::Machine { .. } | Self::Lost(_) => false,
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::error::ProvisionError;
 use crate::event::{Event, Events};
 use crate::step::Step;
-use crate::target::ssh::Left;
+use crate::target::Left;
 
 /// The steps of one balancer.
 #[derive(Debug)]

@@ -25,5 +25,7 @@ pub use program::{Program, ProgramError};
 pub use session::{Intent, Session};
 pub use state::{Store, StoreError};
 pub use step::{Sign, Step};
-pub use target::ssh::{Observed, SshError};
+pub use target::ssh::{Observed as SshMachine, SshError};
+pub use target::vm::{Accelerator, Observed as VirtualMachine, VmError};
+pub use target::{Seen, TargetError};
 pub use wanted::{Wanted, WantedError};

@@ -8,6 +8,7 @@ use lb_model::value::Name;
 use serde::Serialize;
 
 use crate::step::{Sign, Step};
+use crate::target::Work;
 
 /// What is going to be done to a fleet.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -153,6 +154,9 @@ fn one(out: &mut String, name: &Name, balancer: &BalancerPlan, with: bool) -> st
 /// What a step does to traffic, when it does something.
 fn effect(step: &Step) -> &'static str {
     match (step.effect, step.changes.is_some()) {
+        (Effect::Restart, _) if matches!(step.work, Work::Vm(_)) => {
+            "   restart: open requests finish, and nobody is served until it is up again"
+        }
         (_, true) | (Effect::Live, _) => "",
         (Effect::Drain | Effect::Rebind, _) => "   drain: open requests finish",
         (Effect::Restart, _) => "   restart: in force after the next one of the service",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use lb_model::fleet::{Balancer, Target, ValidFleet};
+use lb_model::fleet::{Balancer, ValidFleet};
 use lb_model::nearest;
 use lb_model::value::Name;
 use tokio::sync::Semaphore;
@@ -18,9 +18,8 @@ use crate::plan::{BalancerPlan, FleetPlan};
 use crate::program::Program;
 use crate::state::{Recorded, Store, StoreError};
 use crate::step::Step;
-use crate::target::ssh::{self, Connection, Left, Observed, Owner, SshError};
-use crate::target::{Goal, Seen, Work};
-use crate::wanted::{Document, Wanted, WantedError, WantedProgram};
+use crate::target::{Goal, Left, Place, Refusal, Seen};
+use crate::wanted::{Document, Owner, Wanted, WantedError, WantedProgram};
 
 /// The most machines that are looked at, or changed, at a time.
 const PARALLEL: usize = 16;
@@ -56,7 +55,7 @@ pub struct Session {
 #[derive(Debug)]
 struct Machine {
     wanted: Arc<Wanted>,
-    connection: Arc<Connection>,
+    place: Arc<Place>,
     /// The fleet does not name it any more.
     is_leaving: bool,
     seen: Option<Result<Seen, ProvisionError>>,
@@ -132,25 +131,27 @@ impl Session {
             (Intent::Upgrade(Some(_)), Some(_)) => {
                 return Err(ProvisionError::TwoPrograms(name));
             }
+            (Intent::Upgrade(Some(_)), None) if balancer.target.is_appliance() => {
+                return Err(ProvisionError::ProgramOfImage(name));
+            }
             (Intent::Upgrade(Some(program)), None) => WantedProgram::This(program.clone()),
             (_, Some(_)) if is_leaving => WantedProgram::AsItIs(programs.own()?),
             (_, Some(path)) => WantedProgram::This(programs.at(&name, &base.join(path))?),
             (Intent::Upgrade(None), None) => WantedProgram::This(programs.own()?),
             (_, None) => WantedProgram::AsItIs(programs.own()?),
         };
-        let Target::Ssh(target) = &balancer.target;
-        let connection =
-            Connection::new(target, base).map_err(|source| ProvisionError::Machine {
-                balancer: name.clone(),
-                source,
-            })?;
+        let owner = Owner {
+            fleet: self.fleet.clone(),
+            balancer: name.clone(),
+            lineage: self.store.lineage().to_owned(),
+        };
+        let place = Place::new(&balancer.target, base, &owner).map_err(|source| {
+            let balancer = name.clone();
+            ProvisionError::Machine { balancer, source }
+        })?;
         let wanted = Wanted {
-            owner: Owner {
-                fleet: self.fleet.clone(),
-                balancer: name.clone(),
-                lineage: self.store.lineage().to_owned(),
-            },
-            has_access: self.store.has_access(&name),
+            owner,
+            access: self.store.access(&name),
             is_recorded: self.store.recorded().contains_key(&name),
             name: name.clone(),
             balancer,
@@ -159,7 +160,7 @@ impl Session {
         };
         let machine = Machine {
             wanted: Arc::new(wanted),
-            connection: Arc::new(connection),
+            place: Arc::new(place),
             is_leaving,
             seen: None,
         };
@@ -172,15 +173,14 @@ impl Session {
         let permits = Arc::new(Semaphore::new(PARALLEL));
         let mut looking = JoinSet::new();
         for (name, machine) in &self.machines {
-            let (wanted, connection) =
-                (Arc::clone(&machine.wanted), Arc::clone(&machine.connection));
+            let (wanted, place) = (Arc::clone(&machine.wanted), Arc::clone(&machine.place));
             let (name, permits, events) = (name.clone(), Arc::clone(&permits), events.clone());
             looking.spawn(async move {
                 let _permit = permits.acquire().await;
                 events.tell(Event::Looking {
                     balancer: name.clone(),
                 });
-                let seen = ssh::look(&connection, &wanted).await;
+                let seen = place.look(&wanted).await;
                 (name, seen)
             });
         }
@@ -188,7 +188,6 @@ impl Session {
             if let Ok((name, seen)) = looked
                 && let Some(machine) = self.machines.get_mut(&name)
             {
-                let seen = seen.map(|seen| Seen::Ssh(Box::new(seen)));
                 machine.seen = Some(seen.map_err(|source| ProvisionError::Machine {
                     balancer: name,
                     source,
@@ -198,10 +197,10 @@ impl Session {
     }
 
     /// What has been seen of each balancer.
-    pub fn seen(&self) -> BTreeMap<&Name, Result<&Observed, &ProvisionError>> {
+    pub fn seen(&self) -> BTreeMap<&Name, Result<&Seen, &ProvisionError>> {
         let seen = self.machines.iter().filter_map(|(name, machine)| {
             let seen = machine.seen.as_ref()?;
-            Some((name, seen.as_ref().map(|Seen::Ssh(seen)| &**seen)))
+            Some((name, seen.as_ref()))
         });
         seen.collect()
     }
@@ -209,15 +208,14 @@ impl Session {
     /// What it takes.
     pub fn plan(&self) -> FleetPlan {
         let balancers = self.machines.iter().map(|(name, machine)| {
-            let planned = self.plan_of(name, machine);
-            let Target::Ssh(target) = &machine.wanted.balancer.target;
+            let planned = self.plan_of(machine);
             let (steps, error) = match planned {
                 Ok(steps) => (steps, None),
                 Err((problem, help)) => (Vec::new(), Some((problem, help))),
             };
             let (problem, help) = error.unzip();
             let plan = BalancerPlan {
-                target: format!("{} {}", machine.wanted.balancer.target.word(), target.host),
+                target: Place::words(&machine.wanted.balancer.target),
                 cluster: machine.wanted.balancer.cluster.clone(),
                 interrupted: self.journal.interrupted().get(name).cloned(),
                 steps,
@@ -232,11 +230,7 @@ impl Session {
         }
     }
 
-    fn plan_of(
-        &self,
-        name: &Name,
-        machine: &Machine,
-    ) -> Result<Vec<Step>, (String, Option<String>)> {
+    fn plan_of(&self, machine: &Machine) -> Result<Vec<Step>, (String, Option<String>)> {
         let seen = match &machine.seen {
             None => return Err(("nobody has looked at it".to_owned(), None)),
             Some(Err(error)) => return Err((without_name(error), error.help())),
@@ -253,8 +247,8 @@ impl Session {
         };
         seen.plan(goal, self.intent == Intent::Adopt)
             .map_err(|refusal| {
-                let error = ProvisionError::refused(name, &refusal);
-                (refusal.to_string(), error.help())
+                let Refusal { why, help } = refusal;
+                (why, Some(help))
             })
     }
 
@@ -272,7 +266,7 @@ impl Session {
                 .machines
                 .iter()
                 .map(|(name, machine)| {
-                    let parts = (Arc::clone(&machine.wanted), Arc::clone(&machine.connection));
+                    let parts = (Arc::clone(&machine.wanted), Arc::clone(&machine.place));
                     (name.clone(), parts)
                 })
                 .collect(),
@@ -288,7 +282,7 @@ impl Session {
     /// Lets all connections go.
     pub async fn close(self) {
         for machine in self.machines.values() {
-            machine.connection.close().await;
+            machine.place.close().await;
         }
     }
 }
@@ -297,12 +291,12 @@ impl Session {
 fn without_name(error: &ProvisionError) -> String {
     match error {
         ProvisionError::Machine { source, .. } => source.to_string(),
-        ProvisionError::Refused { why, .. } => why.clone(),
         ProvisionError::Store(_)
         | ProvisionError::Wanted(_)
         | ProvisionError::OwnProgram(_)
         | ProvisionError::Unknown { .. }
         | ProvisionError::TwoPrograms(_)
+        | ProvisionError::ProgramOfImage(_)
         | ProvisionError::Lost(_) => error.to_string(),
     }
 }
@@ -367,16 +361,15 @@ impl<'p> Programs<'p> {
 /// Does steps on the machines.
 struct Machines {
     events: Events,
-    machines: BTreeMap<Name, (Arc<Wanted>, Arc<Connection>)>,
+    machines: BTreeMap<Name, (Arc<Wanted>, Arc<Place>)>,
 }
 
 impl Runner for Machines {
     async fn run(&self, step: &Step) -> Result<Left, ProvisionError> {
         let lost = || ProvisionError::Lost(step.balancer.clone());
-        let (wanted, connection) = self.machines.get(&step.balancer).ok_or_else(lost)?;
-        let Work::Ssh(work) = &step.work;
-        let done = ssh::run(connection, wanted, work, &self.events).await;
-        done.map_err(|source: SshError| ProvisionError::Machine {
+        let (wanted, place) = self.machines.get(&step.balancer).ok_or_else(lost)?;
+        let done = place.run(wanted, &step.work, &self.events).await;
+        done.map_err(|source| ProvisionError::Machine {
             balancer: step.balancer.clone(),
             source,
         })
@@ -415,11 +408,7 @@ impl Notes for Written<'_> {
         let is_done = result.is_ok();
         match result {
             Ok(Left::Access(access)) => {
-                let machine = self.machines.get(&step.balancer);
-                let address = machine.and_then(|machine| machine.wanted.balancer.admin_address);
-                if let Some(address) = address {
-                    self.store.keep_access(&step.balancer, address, &access)?;
-                }
+                self.store.keep_access(&step.balancer, &access)?;
             }
             Ok(Left::Gone) => self.store.forget(&step.balancer)?,
             Ok(Left::Nothing) | Err(_) => {}

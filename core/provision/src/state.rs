@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use lb_model::fleet::Balancer;
-use lb_model::value::{ListenAddress, Name};
+use lb_model::value::Name;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -194,18 +194,25 @@ impl Store {
         self.save()
     }
 
-    /// Whether there is a token for a balancer.
-    pub(crate) fn has_access(&self, name: &Name) -> bool {
-        self.folder(name).join("token").exists()
+    /// How to talk to a balancer, when there is a token for it.
+    pub(crate) fn access(&self, name: &Name) -> Option<Access> {
+        let folder = self.folder(name);
+        let token = read(&folder.join("token")).ok()?.trim().to_owned();
+        let settings = read(&folder.join("settings.toml")).unwrap_or_default();
+        let value = |key: &str| {
+            let mut lines = settings.lines().filter_map(|line| line.split_once(" = "));
+            let (_, value) = lines.find(|(found, _)| *found == key)?;
+            Some(value.trim_matches('"').to_owned())
+        };
+        Some(Access {
+            address: value("balancer")?.strip_prefix("https://")?.parse().ok()?,
+            token,
+            fingerprint: value("fingerprint").and_then(|text| text.parse().ok()),
+        })
     }
 
     /// Keeps how to talk to a balancer: its token, and settings for `lbctl --settings`.
-    pub(crate) fn keep_access(
-        &self,
-        name: &Name,
-        address: ListenAddress,
-        access: &Access,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn keep_access(&self, name: &Name, access: &Access) -> Result<(), StoreError> {
         let folder = self.folder(name);
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -221,7 +228,8 @@ impl Store {
             .fingerprint
             .map(|found| format!("fingerprint = \"{found}\"\n"));
         let settings = format!(
-            "balancer = \"https://{address}\"\n{}token_file = \"{}\"\n",
+            "balancer = \"https://{}\"\n{}token_file = \"{}\"\n",
+            access.address,
             fingerprint.unwrap_or_default(),
             fs::canonicalize(&folder)
                 .map_err(io(&folder))?

@@ -5,6 +5,7 @@ use lb_model::value::Name;
 use serde::Serialize;
 
 use crate::target::Work;
+use crate::wanted::Wanted;
 
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,5 +50,44 @@ impl Sign {
             Self::Change => '~',
             Self::Remove => '-',
         }
+    }
+}
+
+/// The steps of one balancer, while they are planned.
+pub(crate) struct Steps<'w> {
+    wanted: &'w Wanted,
+    steps: Vec<Step>,
+}
+
+impl<'w> Steps<'w> {
+    pub(crate) const fn of(wanted: &'w Wanted) -> Self {
+        Self {
+            wanted,
+            steps: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        sign: Sign,
+        step: &'static str,
+        title: String,
+        work: impl Into<Work>,
+    ) -> &mut Step {
+        self.steps.push(Step {
+            balancer: self.wanted.name.clone(),
+            step,
+            title,
+            sign,
+            effect: Effect::Live,
+            changes: None,
+            work: work.into(),
+        });
+        let last = self.steps.len() - 1;
+        &mut self.steps[last]
+    }
+
+    pub(crate) fn into_steps(self) -> Vec<Step> {
+        self.steps
     }
 }

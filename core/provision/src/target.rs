@@ -1,23 +1,37 @@
 //! Where balancers are provisioned. Each target knows how to look at a machine, what it takes to bring
 //! it to what is wanted (a pure function), and how to do one step of that.
 
-use crate::step::Step;
-use crate::wanted::Wanted;
+use std::path::Path;
 
+use lb_model::fleet::Target;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::event::Events;
+use crate::step::Step;
+use crate::wanted::{Access, Owner, Wanted};
+
+pub(crate) mod appliance;
 pub(crate) mod ssh;
+pub(crate) mod vm;
 
 /// What a step does, in the words of its target.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Work {
     /// On a machine that is reached over SSH.
     Ssh(ssh::Work),
+    /// To a virtual machine.
+    Vm(vm::Work),
 }
 
 /// What has been seen of a balancer.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Seen {
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Seen {
     /// A machine that is reached over SSH.
     Ssh(Box<ssh::Observed>),
+    /// A virtual machine.
+    Vm(Box<vm::Observed>),
 }
 
 /// What is to become of a balancer.
@@ -31,14 +45,149 @@ pub(crate) enum Goal<'w> {
     Vanish(&'w Wanted),
 }
 
+/// What a step leaves behind for whoever provisions.
+#[derive(Debug)]
+pub(crate) enum Left {
+    Nothing,
+    Access(Access),
+    /// The balancer is gone.
+    Gone,
+}
+
+/// Why a machine cannot become what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) why: String,
+    pub(crate) help: String,
+}
+
+/// Why something could not be done to a machine.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// To one that is reached over SSH.
+    #[error(transparent)]
+    Ssh(#[from] ssh::SshError),
+    /// To a virtual one.
+    #[error(transparent)]
+    Vm(#[from] vm::VmError),
+}
+
+impl TargetError {
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Ssh(error) => Some(error.help()),
+            Self::Vm(error) => error.help(),
+        }
+    }
+}
+
+/// The way to a machine.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Ssh(ssh::Connection),
+    Vm(vm::Place),
+}
+
+impl Place {
+    /// The way to this one. Files are seen from `base`. Nothing is done yet.
+    pub(crate) fn new(target: &Target, base: &Path, owner: &Owner) -> Result<Self, TargetError> {
+        Ok(match target {
+            Target::Ssh(target) => Self::Ssh(ssh::Connection::new(target, base)?),
+            Target::Vm(target) => Self::Vm(vm::Place::new(target, base, owner)?),
+        })
+    }
+
+    pub(crate) async fn look(&self, wanted: &Wanted) -> Result<Seen, TargetError> {
+        Ok(match self {
+            Self::Ssh(connection) => Seen::Ssh(Box::new(ssh::look(connection, wanted).await?)),
+            Self::Vm(place) => Seen::Vm(Box::new(vm::look(place, wanted).await?)),
+        })
+    }
+
+    /// Does a step, which must be one of this target.
+    pub(crate) async fn run(
+        &self,
+        wanted: &Wanted,
+        work: &Work,
+        events: &Events,
+    ) -> Result<Left, TargetError> {
+        match (self, work) {
+            (Self::Ssh(connection), Work::Ssh(work)) => {
+                Ok(ssh::run(connection, wanted, work, events).await?)
+            }
+            (Self::Vm(place), Work::Vm(work)) => Ok(vm::run(place, wanted, work).await?),
+            // A plan is made by the same target that does it.
+            (Self::Ssh(_), Work::Vm(_)) | (Self::Vm(_), Work::Ssh(_)) => Ok(Left::Nothing),
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Ssh(connection) => connection.close().await,
+            Self::Vm(_) => {}
+        }
+    }
+
+    /// Where it is, such as `ssh 10.0.0.5`.
+    pub(crate) fn words(target: &Target) -> String {
+        match target {
+            Target::Ssh(ssh) => format!("ssh {}", ssh.host),
+            Target::Vm(_) => "vm".to_owned(),
+        }
+    }
+}
+
 impl Seen {
     /// What it takes from here to there.
     ///
     /// # Errors
     /// Why it is impossible.
-    pub(crate) fn plan(&self, goal: Goal<'_>, may_adopt: bool) -> Result<Vec<Step>, ssh::Refusal> {
+    pub(crate) fn plan(&self, goal: Goal<'_>, may_adopt: bool) -> Result<Vec<Step>, Refusal> {
         match self {
-            Self::Ssh(seen) => ssh::plan(seen, goal, may_adopt),
+            Self::Ssh(seen) => ssh::plan(seen, goal, may_adopt).map_err(|refusal| Refusal {
+                why: refusal.to_string(),
+                help: refusal.help().to_owned(),
+            }),
+            Self::Vm(seen) => vm::plan(seen, goal, may_adopt),
+        }
+    }
+
+    /// What its balancer says of itself, when it answers.
+    pub fn status(&self) -> Option<&Value> {
+        match self {
+            Self::Ssh(seen) => seen.status.as_ref(),
+            Self::Vm(seen) => seen.status.as_ref(),
+        }
+    }
+
+    /// What it is doing, in a word.
+    pub fn condition(&self) -> &str {
+        match self {
+            Self::Ssh(seen) => &seen.active,
+            Self::Vm(seen) => seen.condition(),
+        }
+    }
+
+    /// The release that serves, in words.
+    pub fn release(&self) -> Option<String> {
+        match self {
+            Self::Ssh(seen) => {
+                let release = seen.serving.as_ref()?;
+                Some(seen.release_words(release))
+            }
+            Self::Vm(seen) => seen.release(),
+        }
+    }
+
+    /// Whether what it needs is there, in words; and what to do when not.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn diagnosis(&self) -> Result<String, (String, String)> {
+        match self {
+            Self::Ssh(seen) => seen.diagnosis(),
+            Self::Vm(seen) => seen.diagnosis(),
         }
     }
 }

@@ -1,17 +1,19 @@
 //! What a balancer shall be, with everything read that the fleet names.
 
+use std::fmt;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use lb_model::fleet::Balancer;
 use lb_model::problem::{self, Problem};
 use lb_model::value::{Fingerprint, Name};
 use lb_model::{Format, to_toml, validate};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::program::{Program, ProgramError, hex};
-use crate::target::ssh::Owner;
 
 /// What a balancer shall be.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,10 +27,23 @@ pub struct Wanted {
     /// The program that it shall run.
     pub(crate) program: WantedProgram,
     pub(crate) owner: Owner,
-    /// Whoever provisions has a token for it already.
-    pub(crate) has_access: bool,
+    /// How to talk to it, when whoever provisions has a token for it already.
+    pub(crate) access: Option<Access>,
     /// Whoever provisions has done something to its machine before.
     pub(crate) is_recorded: bool,
+}
+
+/// Who a machine belongs to, as it is written on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Owner {
+    /// The fleet.
+    pub(crate) fleet: Name,
+    /// The balancer.
+    pub(crate) balancer: Name,
+    /// Which state of that fleet: two people with a copy of the fleet's document each must not both
+    /// think that the machine is theirs.
+    pub(crate) lineage: String,
 }
 
 /// Which program a balancer shall run.
@@ -114,7 +129,7 @@ impl Document {
             shown: problem::render(&problems, &path.display().to_string(), Some(&text)),
         };
         let valid = lb_model::read(&text, Format::of_path(&path)).map_err(wrong)?;
-        let Some(address) = balancer.admin_address else {
+        let Some(address) = balancer.admin_address() else {
             // A machine reads its file as TOML.
             let text = match Format::of_path(&path) {
                 Format::Toml => text,
@@ -140,8 +155,18 @@ pub(crate) fn sha256(text: &str) -> String {
 }
 
 /// How to talk to a balancer over the network.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Access {
+    pub(crate) address: SocketAddr,
     pub(crate) token: String,
     pub(crate) fingerprint: Option<Fingerprint>,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("address", &self.address)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
 }

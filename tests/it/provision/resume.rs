@@ -13,7 +13,7 @@ use super::{Fleet, assert_gone, get};
 
 /// Starts a command and sends it a signal when a step begins of which `is_it` says that it is the one.
 /// Gives the word for the step, or nothing when there was none, and the exit code if it had one.
-async fn interrupt(
+pub(super) async fn interrupt(
     fleet: &Fleet,
     args: &[&str],
     signal: Signal,

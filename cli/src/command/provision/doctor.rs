@@ -15,9 +15,6 @@ use crate::report::{Exit, Failure};
 use crate::screen::{Paint, Screen};
 use crate::settings::Settings;
 
-/// How much room a release and its predecessors want below `/opt`, in KiB.
-const FREE_KIB: u64 = 512 << 10;
-
 /// What was looked at.
 #[derive(Debug, Serialize)]
 struct Diagnosis {
@@ -67,18 +64,10 @@ pub(super) fn run(args: &FleetArgs, settings: &Settings, screen: &Screen) -> Res
         let finding = match (seen, problem) {
             (_, Some(problem)) => Finding::bad(problem, help),
             (Err(error), None) => Finding::bad(error.to_string(), error.help()),
-            (Ok(seen), None) if seen.free_kib < FREE_KIB => Finding::bad(
-                format!(
-                    "there are {} MiB below /opt, which is little",
-                    seen.free_kib >> 10
-                ),
-                Some("make room, or future releases may not fit".to_owned()),
-            ),
-            (Ok(seen), None) => Finding::good(format!(
-                "reached, root, systemd, {}, {} MiB below /opt",
-                seen.machine,
-                seen.free_kib >> 10
-            )),
+            (Ok(seen), None) => match seen.diagnosis() {
+                Ok(found) => Finding::good(found),
+                Err((found, help)) => Finding::bad(found, Some(help)),
+            },
         };
         (name.clone(), finding)
     });

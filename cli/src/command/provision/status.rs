@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lb_model::value::Name;
-use lb_provision::{Intent, Observed};
+use lb_provision::{Intent, Seen as Sight};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ struct Seen {
     /// Whether it answers.
     serves: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    machine: Option<Observed>,
+    machine: Option<Sight>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub(super) fn run(args: &FleetArgs, settings: &Settings, screen: &Screen) -> Res
         let found = plan.balancers.get(name);
         let seen = Seen {
             target: found.map(|plan| plan.target.clone()).unwrap_or_default(),
-            serves: seen.is_ok_and(|seen| seen.status.is_some()),
+            serves: seen.is_ok_and(|seen| seen.status().is_some()),
             machine: seen.ok().cloned(),
             problem: found.and_then(|plan| plan.problem.clone()),
             help: found.and_then(|plan| plan.help.clone()),
@@ -72,17 +72,10 @@ fn table(all: &BTreeMap<Name, Seen>, paint: Paint) -> String {
     for (name, seen) in all {
         let dash = || "-".to_owned();
         let machine = seen.machine.as_ref();
-        let status = machine.and_then(|machine| machine.status.as_ref());
-        let release = machine.and_then(|machine| {
-            let name = machine.serving.as_ref()?;
-            let version = machine
-                .releases
-                .get(name)
-                .filter(|version| !version.is_empty());
-            Some(version.map_or_else(|| name.clone(), |version| format!("{version} ({name})")))
-        });
+        let status = machine.and_then(Sight::status);
+        let release = machine.and_then(Sight::release);
         let revision = status.and_then(|status| status["revision"]["number"].as_u64());
-        let active = machine.map(|machine| machine.active.clone());
+        let active = machine.map(|machine| machine.condition().to_owned());
         table.row([
             name.to_string(),
             seen.target.clone(),

@@ -35,18 +35,27 @@ pub(super) struct Bootstrap {
     /// The key of proofs that this balancer has the token, which cannot be had from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proof_key: Option<Digest>,
+    /// Somebody put it into the state directory, who thus may do everything here: it makes a token also when
+    /// there are others, so that whoever has lost theirs can come back.
+    #[serde(default)]
+    is_chosen: bool,
 }
 
 impl Bootstrap {
     /// What is kept of this token, if it could be one.
-    fn of(text: &str, now: Timestamp) -> Option<Self> {
+    fn of(text: &str, now: Timestamp, is_chosen: bool) -> Option<Self> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes());
         let tag = hmac::sign(&key, Enrolment::KEY.as_bytes());
         Some(Self {
             sha256: secret::digest(text)?,
             expires_at: after(now, LIFETIME),
             proof_key: Digest::from_bytes(tag.as_ref()),
+            is_chosen,
         })
+    }
+
+    fn is_good(&self, now: Timestamp, is_first: bool) -> bool {
+        self.expires_at > now && (is_first || self.is_chosen)
     }
 }
 
@@ -63,11 +72,10 @@ impl Access {
         let sha256 = secret::digest(bootstrap);
         let made = self.change(|next| {
             let fits = next.bootstrap.take().zip(sha256);
-            let fits = fits.is_some_and(|(kept, sha256)| {
-                let is_it = kept.sha256 == sha256;
-                is_it && kept.expires_at > now
-            });
-            if !fits || !next.tokens.is_empty() {
+            let is_first = next.tokens.is_empty();
+            let fits = fits
+                .is_some_and(|(kept, sha256)| kept.sha256 == sha256 && kept.is_good(now, is_first));
+            if !fits {
                 return Err(AccessError::Bootstrap);
             }
             let request = TokenRequest {
@@ -96,8 +104,9 @@ impl Access {
     pub fn prove(&self, fingerprint: &Fingerprint) -> Result<Enrolment, AccessError> {
         let now = (self.clock)();
         let kept = self.lock();
+        let is_first = kept.tokens.is_empty();
         let good = kept.bootstrap.as_ref();
-        let good = good.filter(|found| found.expires_at > now && kept.tokens.is_empty());
+        let good = good.filter(|found| found.is_good(now, is_first));
         let key = good.and_then(|found| found.proof_key);
         let key = key.ok_or(AccessError::NoBootstrap)?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, key.bytes());
@@ -106,8 +115,8 @@ impl Access {
         Ok(Enrolment { proof })
     }
 
-    /// Takes the token that whoever made the machine has put into the state directory. It is good once, too, so
-    /// nothing is left of it there.
+    /// Takes the token that whoever made the machine has put into the state directory. It is good once, too: the
+    /// file goes.
     fn take_enrolment(&self, kept: &mut Kept, now: Timestamp) -> Result<bool, AccessError> {
         let path = self.state_dir.join(ENROLMENT_FILE);
         let failed = |source| AccessError::File {
@@ -119,14 +128,14 @@ impl Access {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(failed(error)),
         };
-        let bootstrap = Bootstrap::of(&text, now).filter(|_| kept.tokens.is_empty());
+        let bootstrap = Bootstrap::of(&text, now, true);
         let is_taken = bootstrap.is_some();
         if is_taken {
             kept.bootstrap = bootstrap;
             self.store(kept)?;
         } else {
             let path = path.display();
-            tracing::warn!(%path, "this is no token, or nobody needs one any more: it is removed");
+            tracing::warn!(%path, "this is not the text of a token: it is removed");
         }
         self.disk.remove(&path).map_err(failed)?;
         Ok(is_taken)
@@ -159,7 +168,7 @@ impl Access {
 
     fn put_bootstrap(&self, kept: &mut Kept, now: Timestamp) -> Result<(), AccessError> {
         let secret = Secret::random().map_err(AccessError::Random)?;
-        kept.bootstrap = Bootstrap::of(secret.expose(), now);
+        kept.bootstrap = Bootstrap::of(secret.expose(), now, false);
         self.store(kept)?;
         let path = self.state_dir.join(FILE);
         let text = format!("{}\n", secret.expose());

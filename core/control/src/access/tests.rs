@@ -308,13 +308,18 @@ fn a_token_that_was_put_there_makes_the_first_one_once_and_leaves_no_file() {
         .redeem(&text, &"anna".parse().unwrap(), "nobody")
         .unwrap();
     drop(access);
-    // Somebody has a token: another one lets nobody in, and is not left lying there.
+    // Whoever can put one there may do everything: they come back also when they have lost theirs.
     let second = token::text(&[8; 32]);
     fs::write(&given, &second).unwrap();
     let access = open(folder.path(), crate::now).unwrap();
     assert!(!given.exists() && !made.exists());
-    let refused = access.redeem(&second, &"eve".parse().unwrap(), "nobody");
-    assert!(matches!(refused, Err(AccessError::Bootstrap)));
+    let taken = access.redeem(&second, &"anna".parse().unwrap(), "nobody");
+    assert!(matches!(taken, Err(AccessError::Taken(_))));
+    access
+        .redeem(&second, &"eve".parse().unwrap(), "nobody")
+        .unwrap();
+    let again = access.redeem(&second, &"adam".parse().unwrap(), "nobody");
+    assert!(matches!(again, Err(AccessError::Bootstrap)));
 }
 
 #[test]

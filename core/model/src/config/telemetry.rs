@@ -56,7 +56,7 @@ pub enum AccessLogFormat {
 }
 
 /// A path that came from a document is text; one that is not is refused by `validate`.
-pub(super) fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
 

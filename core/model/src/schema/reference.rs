@@ -9,6 +9,7 @@ use super::{Choice, Effect, Effects, Field, Kind, Shape, shape};
 use crate::fleet;
 use crate::print::on_one_line;
 use crate::problem::Code;
+use crate::seed;
 use crate::value::text_schemas;
 
 /// A complete document, which a test keeps free of problems.
@@ -48,6 +49,20 @@ A complete example:
 
 ";
 
+/// A complete seed, which a test keeps free of problems.
+pub(crate) const SEED_EXAMPLE: &str = include_str!("seed.toml");
+
+const SEED_OPENING: &str = "\
+# Reference of the seed
+
+This page is generated from the types of `core/model` and from their comments. A seed is the user data of a
+machine that is made from the image of the appliance: how machines get it is in [first-boot.md](first-boot.md),
+the forms of values and the codes of problems are in [configuration.md](configuration.md).
+
+A complete example:
+
+";
+
 /// The reference in Markdown.
 pub fn reference() -> String {
     let mut page = Page {
@@ -70,6 +85,17 @@ pub fn fleet_reference() -> String {
     };
     // Writing to a `String` cannot fail.
     let _ = page.document(FLEET_EXAMPLE, fleet::shape());
+    page.out
+}
+
+/// The reference of the seed, in Markdown.
+pub fn seed_reference() -> String {
+    let mut page = Page {
+        out: SEED_OPENING.to_owned(),
+        done: BTreeSet::new(),
+    };
+    // Writing to a `String` cannot fail.
+    let _ = page.document(SEED_EXAMPLE, seed::shape());
     page.out
 }
 

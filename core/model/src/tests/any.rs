@@ -67,6 +67,10 @@ pub(crate) fn text(format: &str) -> BoxedStrategy<String> {
         ),
         "lb-email" => regex("[a-z0-9.+]{1,8}@[a-z]{1,8}(\\.[a-z]{1,5}){0,2}"),
         "lb-machine" | "lb-user-name" => regex("[a-z0-9][a-z0-9._-]{0,20}"),
+        "lb-host-address" => regex("10(\\.[1-9][0-9]?){3}"),
+        "lb-host-name" => regex("[a-z0-9]{1,8}(\\.[a-z]{1,5}){0,2}"),
+        "lb-interface-address" => regex("10(\\.[1-9][0-9]?){3}/[1-9]"),
+        "lb-mac-address" => regex("52(:[0-9a-f]{2}){5}"),
         "lb-host-key" => regex("[A-Za-z0-9]{43}")
             .prop_map(|key| format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{key}"))
             .boxed(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::golden::assert_golden;
 use crate::problem::{Code, render};
-use crate::{Format, fleet, read};
+use crate::{Format, fleet, read, seed};
 
 fn documents() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/bad");
@@ -29,6 +29,8 @@ fn every_mistake_of_a_bad_document_is_told_at_once_with_its_place_and_mend() {
         let format = Format::of_path(&file);
         let read = if name.starts_with("fleet") {
             fleet::read(&text, format).map(|valid| valid.warnings().to_vec())
+        } else if name.starts_with("seed") {
+            seed::read(&text).map(|_| Vec::new())
         } else {
             read(&text, format).map(|valid| valid.warnings().to_vec())
         };

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::golden::assert_golden;
 use crate::schema::{
-    EXAMPLE, FLEET_EXAMPLE, Kind, Shape, fleet_reference, json_schema, leaves, reference, shape,
+    EXAMPLE, FLEET_EXAMPLE, Kind, SEED_EXAMPLE, Shape, fleet_reference, json_schema, leaves,
+    reference, seed_reference, shape,
 };
-use crate::{Format, fleet, read};
+use crate::{Format, fleet, read, seed};
 
 fn docs(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -37,6 +38,16 @@ fn the_reference_of_the_fleet_in_the_repository_is_that_of_the_program() {
 }
 
 #[test]
+fn the_reference_of_the_seed_in_the_repository_is_that_of_the_program() {
+    assert_golden(&docs("seed.md"), &seed_reference());
+    let text = serde_json::to_string_pretty(seed::json_schema()).unwrap() + "\n";
+    assert_golden(&docs("seed-schema.json"), &text);
+    let seed = seed::read(SEED_EXAMPLE).unwrap();
+    assert_eq!(seed::read(&seed.to_user_data()).unwrap(), seed);
+    read(&seed.document.unwrap(), Format::Toml).unwrap();
+}
+
+#[test]
 fn the_example_of_the_reference_has_no_problem() {
     let valid = read(EXAMPLE, Format::Toml).unwrap();
     assert_eq!(valid.warnings(), []);
@@ -60,7 +71,7 @@ fn each_property(schema: &Value, look: &mut impl FnMut(&str, &Value, &Value)) {
 
 #[test]
 fn every_key_has_a_description() {
-    for schema in [json_schema(), fleet::json_schema()] {
+    for schema in [json_schema(), fleet::json_schema(), seed::json_schema()] {
         each_property(schema, &mut |name, property, _| {
             let description = property["description"].as_str().unwrap_or_default();
             assert!(description.ends_with('.'), "{name}: {description:?}");

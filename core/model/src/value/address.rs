@@ -19,6 +19,11 @@ pub struct ServerAddress(SocketAddr);
 pub struct Cidr(ipnet::IpNet);
 
 impl ListenAddress {
+    /// This address.
+    pub const fn new(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
     /// The address as a socket address.
     pub const fn socket_addr(self) -> SocketAddr {
         self.0

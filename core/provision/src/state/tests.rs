@@ -36,14 +36,14 @@ fn what_is_remembered_is_there_again_and_gone_when_forgotten() {
     assert_eq!(store.lineage(), lineage);
     assert_eq!(store.recorded(), &[(lb1.clone(), recorded)].into());
     let access = Access {
+        address: "10.0.0.5:9443".parse().unwrap(),
         token: "secret".to_owned(),
         fingerprint: None,
     };
-    let address = balancer().admin_address.unwrap();
-    store.keep_access(&lb1, address, &access).unwrap();
-    assert!(store.has_access(&lb1));
+    store.keep_access(&lb1, &access).unwrap();
+    assert_eq!(store.access(&lb1).as_ref(), Some(&access));
     store.forget(&lb1).unwrap();
-    assert!(!store.has_access(&lb1));
+    assert_eq!(store.access(&lb1), None);
     // Forgetting twice is forgetting.
     store.forget(&lb1).unwrap();
     drop(store);
@@ -57,11 +57,11 @@ fn nobody_else_reads_it() {
     let dir = folder.path().join("fleet.state");
     let store = Store::open(&dir, &name("production")).unwrap();
     let access = Access {
+        address: "10.0.0.5:9443".parse().unwrap(),
         token: "secret".to_owned(),
         fingerprint: None,
     };
-    let address = balancer().admin_address.unwrap();
-    store.keep_access(&name("lb1"), address, &access).unwrap();
+    store.keep_access(&name("lb1"), &access).unwrap();
     let mode = |path: &str| {
         let metadata = fs::metadata(dir.join(path)).unwrap();
         metadata.permissions().mode() & 0o777

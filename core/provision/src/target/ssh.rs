@@ -18,6 +18,5 @@ pub(crate) use connection::Connection;
 pub use error::SshError;
 pub(crate) use look::look;
 pub use observed::Observed;
-pub(crate) use observed::Owner;
-pub(crate) use plan::{Refusal, Work, plan};
-pub(crate) use run::{Left, run};
+pub(crate) use plan::{Work, plan};
+pub(crate) use run::run;

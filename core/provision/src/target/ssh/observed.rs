@@ -4,22 +4,11 @@ use std::collections::BTreeMap;
 
 use lb_model::api::PlanAnswer;
 use lb_model::plan::Plan;
-use lb_model::value::Name;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
-/// Who a machine belongs to, as it is written on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Owner {
-    /// The fleet.
-    pub(crate) fleet: Name,
-    /// The balancer.
-    pub(crate) balancer: Name,
-    /// Which state of that fleet: two people with a copy of the fleet's document each must not both
-    /// think that the machine is theirs.
-    pub(crate) lineage: String,
-}
+/// How much room a release and its predecessors want below `/opt`, in KiB.
+const FREE_KIB: u64 = 512 << 10;
 
 /// What there is on a machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -122,6 +111,20 @@ impl Observed {
             "refused" => self.refused = some(),
             _ => {}
         }
+    }
+
+    pub(crate) fn diagnosis(&self) -> Result<String, (String, String)> {
+        let mebibytes = self.free_kib >> 10;
+        if self.free_kib < FREE_KIB {
+            return Err((
+                format!("there are {mebibytes} MiB below /opt, which is little"),
+                "make room, or future releases may not fit".to_owned(),
+            ));
+        }
+        Ok(format!(
+            "reached, root, systemd, {}, {mebibytes} MiB below /opt",
+            self.machine
+        ))
     }
 
     /// A release in words: its version, when it says one.

@@ -7,9 +7,9 @@ use lb_model::plan::Effect;
 
 use super::observed::Observed;
 use super::script::{PROGRAM, unit};
-use crate::step::{Sign, Step};
+use crate::step::{Sign, Step, Steps};
 use crate::target::{self, Goal};
-use crate::wanted::{Wanted, WantedProgram, sha256};
+use crate::wanted::{Owner, Wanted, WantedProgram, sha256};
 
 /// How many releases stay on a machine, the one in force among them.
 const RELEASES_KEPT: usize = 3;
@@ -28,6 +28,12 @@ pub(crate) enum Work {
     Prune(Vec<String>),
     Destroy,
     Forget,
+}
+
+impl From<Work> for target::Work {
+    fn from(work: Work) -> Self {
+        Self::Ssh(work)
+    }
 }
 
 /// Why a machine cannot become what is wanted.
@@ -101,12 +107,12 @@ fn be(seen: &Observed, wanted: &Wanted, may_adopt: bool) -> Result<Vec<Step>, Re
     installed(seen, wanted, &release, &mut steps);
     document(seen, wanted, &mut steps)?;
     // Tokens go with the state of the balancer that they were made for.
-    if wanted.balancer.admin_address.is_some() && !(wanted.has_access && seen.state) {
+    if wanted.balancer.admin_address.is_some() && !(wanted.access.is_some() && seen.state) {
         let title = "token for administration from here".to_owned();
         steps.add(Sign::Add, "access", title, Work::Access);
     }
     prune(seen, &release, &mut steps);
-    Ok(steps.steps)
+    Ok(steps.into_steps())
 }
 
 fn claim(
@@ -142,7 +148,7 @@ fn claim(
 }
 
 pub(super) fn is_ours(owner: &str, wanted: &Wanted) -> bool {
-    serde_json::from_str(owner).is_ok_and(|owner: super::Owner| owner == wanted.owner)
+    serde_json::from_str(owner).is_ok_and(|owner: Owner| owner == wanted.owner)
 }
 
 /// Installs the release that is wanted, unless it is there. Gives its name.
@@ -284,7 +290,7 @@ fn go_back(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
     steps
         .add(Sign::Change, "switch", title, Work::Switch(before.clone()))
         .effect = Effect::Drain;
-    Ok(steps.steps)
+    Ok(steps.into_steps())
 }
 
 fn vanish(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
@@ -298,7 +304,7 @@ fn vanish(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
                 let title = "what is remembered of it: it is gone from the machine".to_owned();
                 steps.add(Sign::Remove, "forget", title, Work::Forget);
             }
-            return Ok(steps.steps);
+            return Ok(steps.into_steps());
         }
     }
     let mut steps = Steps::of(wanted);
@@ -307,36 +313,7 @@ fn vanish(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
     steps
         .add(Sign::Remove, "destroy", title, Work::Destroy)
         .effect = Effect::Drain;
-    Ok(steps.steps)
-}
-
-/// Steps of one balancer.
-struct Steps<'w> {
-    wanted: &'w Wanted,
-    steps: Vec<Step>,
-}
-
-impl<'w> Steps<'w> {
-    const fn of(wanted: &'w Wanted) -> Self {
-        Self {
-            wanted,
-            steps: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, sign: Sign, step: &'static str, title: String, work: Work) -> &mut Step {
-        self.steps.push(Step {
-            balancer: self.wanted.name.clone(),
-            step,
-            title,
-            sign,
-            effect: Effect::Live,
-            changes: None,
-            work: target::Work::Ssh(work),
-        });
-        let last = self.steps.len() - 1;
-        &mut self.steps[last]
-    }
+    Ok(steps.into_steps())
 }
 
 #[cfg(test)]

@@ -9,19 +9,11 @@ use super::error::SshError;
 use super::plan::Work;
 use super::script;
 use crate::event::{Event, Events};
+use crate::target::Left;
 use crate::wanted::{Access, Wanted, WantedProgram};
 
 /// For how many seconds a release is watched before the one before it is given up.
 const WATCH_SECONDS: &str = "3";
-
-/// What a step leaves behind for whoever provisions.
-#[derive(Debug)]
-pub(crate) enum Left {
-    Nothing,
-    Access(Access),
-    /// The balancer is gone.
-    Gone,
-}
 
 /// Does it.
 pub(crate) async fn run(
@@ -125,9 +117,13 @@ async fn access(connection: &Connection, wanted: &Wanted, owner: &str) -> Result
     let told = connection.script(script::LOOK, &[], Input::Nothing).await?;
     let status = super::Observed::read(&told).status.unwrap_or_default();
     let fingerprint = status["admin"]["fingerprint"].as_str();
-    Ok(Left::Access(Access {
-        token: made.secret,
-        fingerprint: fingerprint.and_then(|text| text.parse().ok()),
+    let address = wanted.balancer.admin_address();
+    Ok(address.map_or(Left::Nothing, |address| {
+        Left::Access(Access {
+            address: address.socket_addr(),
+            token: made.secret,
+            fingerprint: fingerprint.and_then(|text| text.parse().ok()),
+        })
     }))
 }
 

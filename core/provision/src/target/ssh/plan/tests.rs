@@ -4,8 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::program::Program;
-use crate::target::ssh::Owner;
-use crate::wanted::Document;
+use crate::wanted::{Access, Document, Owner};
 
 const FLEET: &str = r#"
 name = "production"
@@ -43,8 +42,16 @@ fn wanted(program: WantedProgram) -> Wanted {
             balancer: "lb1".parse().unwrap(),
             lineage: "abc".to_owned(),
         },
-        has_access: false,
+        access: None,
         is_recorded: false,
+    }
+}
+
+fn access() -> Access {
+    Access {
+        address: "10.0.0.5:9443".parse().unwrap(),
+        token: "lbctl_1".to_owned(),
+        fingerprint: None,
     }
 }
 
@@ -61,7 +68,9 @@ fn bare() -> Observed {
 
 /// The machine after a step, as a look at it would tell.
 fn after(mut seen: Observed, wanted: &mut Wanted, step: &Step) -> Observed {
-    let target::Work::Ssh(work) = &step.work;
+    let target::Work::Ssh(work) = &step.work else {
+        panic!("a step of another target: {step:?}");
+    };
     let (WantedProgram::This(program) | WantedProgram::AsItIs(program)) = wanted.program.clone();
     match work {
         Work::Claim { .. } => seen.owner = Some(serde_json::to_string(&wanted.owner).unwrap()),
@@ -86,7 +95,7 @@ fn after(mut seen: Observed, wanted: &mut Wanted, step: &Step) -> Observed {
             seen.status = Some(serde_json::json!({}));
         }
         Work::Document => seen.plan = None,
-        Work::Access => wanted.has_access = true,
+        Work::Access => wanted.access = Some(access()),
         Work::Prune(names) => seen.releases.retain(|name, _| !names.contains(name)),
         Work::Destroy | Work::Forget => return bare(),
     }
@@ -132,7 +141,7 @@ fn another_program_is_a_release_and_a_switch_that_drains_and_the_way_back_a_swit
     // Who names no program keeps the one that runs.
     let kept = wanted(WantedProgram::AsItIs(program('b')));
     let kept = Wanted {
-        has_access: true,
+        access: Some(access()),
         ..kept
     };
     assert_eq!(plan(&seen, Goal::Be(&kept), false).unwrap(), []);
@@ -157,7 +166,7 @@ fn three_releases_are_kept() {
     let (mut seen, mut has_access) = (bare(), false);
     for digit in ['a', 'b', 'c', 'd', 'e'] {
         let mut wanted = wanted(WantedProgram::This(program(digit)));
-        wanted.has_access = has_access;
+        wanted.access = has_access.then(access);
         (seen, _) = settle(seen, &mut wanted);
         has_access = true;
     }
@@ -197,7 +206,7 @@ fn what_is_not_ours_is_not_touched() {
 #[test]
 fn what_is_gone_from_a_machine_is_forgotten_and_a_token_for_it_is_made_anew() {
     let mut wanted = wanted(WantedProgram::AsItIs(program('a')));
-    (wanted.has_access, wanted.is_recorded) = (true, true);
+    (wanted.access, wanted.is_recorded) = (Some(access()), true);
     let steps = plan(&bare(), Goal::Vanish(&wanted), false).unwrap();
     assert_eq!(words(&steps), ["forget"]);
     let steps = plan(&bare(), Goal::Be(&wanted), false).unwrap();

@@ -1,0 +1,240 @@
+//! What it takes to bring a virtual machine from what it is to what is wanted.
+
+use lb_model::plan::Effect;
+
+use super::folder::{Kept, Shape};
+use super::observed::Observed;
+use crate::step::{Sign, Step, Steps};
+use crate::target::{self, Goal, Refusal};
+use crate::wanted::Wanted;
+
+/// What a step does to a virtual machine.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Work {
+    /// Takes over one that is somebody else's.
+    Claim,
+    /// Makes everything that a start needs, of the image that the fleet names.
+    Make,
+    /// Makes another machine of it, with the same disk.
+    Change(Box<Shape>),
+    Start,
+    Enrol,
+    /// Remembers the token that is kept with the machine.
+    Access,
+    Document,
+    Destroy,
+    Forget,
+}
+
+impl From<Work> for target::Work {
+    fn from(work: Work) -> Self {
+        Self::Vm(work)
+    }
+}
+
+fn refusal(why: String, help: &str) -> Refusal {
+    let help = help.to_owned();
+    Refusal { why, help }
+}
+
+fn not_ours(kept: &Kept) -> Refusal {
+    let owner = &kept.owner;
+    refusal(
+        format!(
+            "it belongs to somebody else: {}",
+            serde_json::to_string(owner).unwrap_or_default()
+        ),
+        "see whether the right fleet is named; when it shall be ours from now on: `lbctl provision adopt`",
+    )
+}
+
+/// What it takes from what has been seen to the goal.
+pub(crate) fn plan(seen: &Observed, goal: Goal<'_>, may_adopt: bool) -> Result<Vec<Step>, Refusal> {
+    match goal {
+        Goal::Be(wanted) => be(seen, wanted, may_adopt),
+        Goal::GoBack(wanted) => go_back(seen, wanted),
+        Goal::Vanish(wanted) => vanish(seen, wanted),
+    }
+}
+
+fn be(seen: &Observed, wanted: &Wanted, may_adopt: bool) -> Result<Vec<Step>, Refusal> {
+    let mut steps = Steps::of(wanted);
+    let shape = seen.wanted.as_ref().map_err(Clone::clone)?;
+    let made = match &seen.kept {
+        Some(kept) if kept.owner != wanted.owner && !may_adopt => return Err(not_ours(kept)),
+        Some(kept) => {
+            if kept.owner != wanted.owner {
+                let title = format!("mark of the fleet {}", wanted.owner.fleet);
+                steps.add(Sign::Change, "claim", title, Work::Claim);
+            }
+            Some(kept).filter(|kept| kept.is_made)
+        }
+        None => None,
+    };
+    let is_new = made.is_none();
+    match made {
+        None => {
+            let title = format!("virtual machine: {}", words(shape));
+            steps.add(Sign::Add, "machine", title, Work::Make);
+            start(&mut steps);
+        }
+        Some(kept) if kept.shape != *shape => {
+            let title = format!("virtual machine: {}", differences(&kept.shape, shape));
+            let work = Work::Change(Box::new(shape.clone()));
+            let sign = Sign::Change;
+            let step = steps.add(sign, "change", title, work);
+            step.effect = if seen.running {
+                Effect::Restart
+            } else {
+                Effect::Live
+            };
+        }
+        Some(_) if !seen.running => start(&mut steps),
+        Some(_) => {}
+    }
+    access(seen, wanted, is_new, &mut steps);
+    document(seen, wanted, is_new, &mut steps)?;
+    Ok(steps.into_steps())
+}
+
+fn start(steps: &mut Steps<'_>) {
+    let title = "the machine runs".to_owned();
+    steps.add(Sign::Add, "start", title, Work::Start);
+}
+
+fn access(seen: &Observed, wanted: &Wanted, is_new: bool, steps: &mut Steps<'_>) {
+    if seen.has_access && !is_new {
+        if wanted.access.is_none() {
+            let title = "token for administration from here, kept with the machine".to_owned();
+            steps.add(Sign::Add, "access", title, Work::Access);
+        }
+        return;
+    }
+    let title = "token for administration from here".to_owned();
+    steps.add(Sign::Add, "enrol", title, Work::Enrol);
+}
+
+fn document(
+    seen: &Observed,
+    wanted: &Wanted,
+    is_new: bool,
+    steps: &mut Steps<'_>,
+) -> Result<(), Refusal> {
+    // One that is made has its document in the seed.
+    if wanted.document.is_none() || is_new {
+        return Ok(());
+    }
+    if let Some(refused) = &seen.refused {
+        let why = format!("the balancer in it does not take the document: {refused}");
+        return Err(refusal(why, "mend the document; nothing was changed"));
+    }
+    match &seen.plan {
+        Some(plan) if plan.is_empty() => {}
+        Some(plan) => {
+            let step = steps.add(
+                Sign::Change,
+                "document",
+                "document".to_owned(),
+                Work::Document,
+            );
+            step.effect = plan.effect();
+            step.changes = Some(plan.clone());
+        }
+        None => {
+            let title = "document, as far as the balancer has another one".to_owned();
+            steps.add(Sign::Change, "document", title, Work::Document);
+        }
+    }
+    Ok(())
+}
+
+fn go_back(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
+    let Some(kept) = &seen.kept else {
+        let help = "make one first: `lbctl provision apply`";
+        return Err(refusal("there is no such machine".to_owned(), help));
+    };
+    if kept.owner != wanted.owner {
+        return Err(not_ours(kept));
+    }
+    let Some(previous) = &kept.previous else {
+        let help = "name the image to go back to in the fleet's document, and apply it";
+        return Err(refusal("it has had no other image".to_owned(), help));
+    };
+    let shape = Shape {
+        release: previous.clone(),
+        ..kept.shape.clone()
+    };
+    let mut steps = Steps::of(wanted);
+    let title = format!("virtual machine: {}", differences(&kept.shape, &shape));
+    steps
+        .add(Sign::Change, "change", title, Work::Change(Box::new(shape)))
+        .effect = Effect::Restart;
+    Ok(steps.into_steps())
+}
+
+fn vanish(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
+    let mut steps = Steps::of(wanted);
+    match &seen.kept {
+        Some(kept) if kept.owner != wanted.owner => return Err(not_ours(kept)),
+        Some(_) => {
+            let title = "virtual machine, with its disks; open requests finish first".to_owned();
+            steps
+                .add(Sign::Remove, "destroy", title, Work::Destroy)
+                .effect = Effect::Drain;
+        }
+        None if wanted.is_recorded => {
+            let title = "what is remembered of it: the machine is gone".to_owned();
+            steps.add(Sign::Remove, "forget", title, Work::Forget);
+        }
+        None => {}
+    }
+    Ok(steps.into_steps())
+}
+
+fn words(shape: &Shape) -> String {
+    let Shape {
+        release,
+        memory_mib,
+        processors,
+        firmware,
+        forwards,
+    } = shape;
+    let plural = if *processors == 1 { "" } else { "s" };
+    format!(
+        "image {release}, {processors} processor{plural}, {memory_mib} MiB, {}; {}",
+        firmware.as_str(),
+        ways(shape, forwards.len())
+    )
+}
+
+fn ways(shape: &Shape, most: usize) -> String {
+    let forwards = shape.forwards.iter().take(most);
+    let forwards = forwards.map(|forward| format!("{} -> {}", forward.address, forward.port));
+    forwards.collect::<Vec<_>>().join(", ")
+}
+
+/// What is another one, in few words.
+fn differences(is: &Shape, shall: &Shape) -> String {
+    let mut found = Vec::new();
+    let mut compare = |what: &str, is: String, shall: String| {
+        if is != shall {
+            found.push(format!("{what}{is} -> {shall}"));
+        }
+    };
+    compare("image ", is.release.clone(), shall.release.clone());
+    compare(
+        "processors ",
+        is.processors.to_string(),
+        shall.processors.to_string(),
+    );
+    compare(
+        "MiB ",
+        is.memory_mib.to_string(),
+        shall.memory_mib.to_string(),
+    );
+    let (before, after) = (is.firmware.as_str(), shall.firmware.as_str());
+    compare("firmware ", before.to_owned(), after.to_owned());
+    let (before, after) = (ways(is, usize::MAX), ways(shall, usize::MAX));
+    compare("forwards ", format!("({before})"), format!("({after})"));
+    found.join(", ")
+}
