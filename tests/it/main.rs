@@ -60,6 +60,8 @@ mod ocsp;
 #[cfg(test)]
 mod operate;
 #[cfg(test)]
+mod packer;
+#[cfg(test)]
 mod parity;
 #[cfg(test)]
 mod provision;

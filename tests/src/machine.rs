@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command as Blocking;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -110,6 +110,11 @@ impl Machine {
         let path = self.folder.path().join("root/etc/ssh/host_key.pub");
         let key = fs::read_to_string(path).expect("the host key");
         key.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The file with the private key of whoever logs in.
+    pub fn key(&self) -> PathBuf {
+        self.folder.path().join("key")
     }
 
     /// Its first process, as this machine counts them.

@@ -1,5 +1,6 @@
 //! What it takes to bring a virtual machine from what it is to what is wanted.
 
+use lb_model::fleet::Forward;
 use lb_model::plan::Effect;
 
 use super::folder::{Kept, Shape};
@@ -203,13 +204,14 @@ fn words(shape: &Shape) -> String {
     format!(
         "image {release}, {processors} processor{plural}, {memory_mib} MiB, {}; {}",
         firmware.as_str(),
-        ways(shape, forwards.len())
+        ways(forwards)
     )
 }
 
-fn ways(shape: &Shape, most: usize) -> String {
-    let forwards = shape.forwards.iter().take(most);
-    let forwards = forwards.map(|forward| format!("{} -> {}", forward.address, forward.port));
+fn ways(forwards: &[Forward]) -> String {
+    let forwards = forwards
+        .iter()
+        .map(|forward| format!("{} -> {}", forward.address, forward.port));
     forwards.collect::<Vec<_>>().join(", ")
 }
 
@@ -234,7 +236,10 @@ fn differences(is: &Shape, shall: &Shape) -> String {
     );
     let (before, after) = (is.firmware.as_str(), shall.firmware.as_str());
     compare("firmware ", before.to_owned(), after.to_owned());
-    let (before, after) = (ways(is, usize::MAX), ways(shall, usize::MAX));
+    let (before, after) = (ways(&is.forwards), ways(&shall.forwards));
     compare("forwards ", format!("({before})"), format!("({after})"));
     found.join(", ")
 }
+
+#[cfg(test)]
+mod tests;
