@@ -13,7 +13,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("core/proxy", &["lb-model", "lb-inspect"]),
     ("core/control", &["lb-model", "lb-proxy"]),
     ("core/client", &["lb-model"]),
-    ("core/provision", &["lb-model", "lb-client"]),
+    ("core/provision", &["lb-model", "lb-client", "lb-aws"]),
+    ("core/aws", &[]),
     ("core/firstboot", &["lb-model"]),
     ("core/supervisor", &[]),
     (

@@ -16,9 +16,13 @@ use crate::problem::Problem;
 use crate::schema::{Shape, tidy};
 use crate::value::{HostKey, ListenAddress, Machine, Name, UserName};
 
+mod aws;
+mod redfish;
 mod validate;
 mod vm;
 
+pub use aws::{AwsTarget, Opening, Transport};
+pub use redfish::RedfishTarget;
 pub use vm::{Firmware, Forward, VmTarget};
 
 /// The port of the admin API of machines that are made from an image.
@@ -77,6 +81,10 @@ pub enum Target {
     Ssh(SshTarget),
     /// A virtual machine of the machine that provisions.
     Vm(VmTarget),
+    /// A machine of EC2.
+    Aws(AwsTarget),
+    /// Hardware without a system, by its management controller.
+    Redfish(RedfishTarget),
 }
 
 /// A machine that is reached with the `ssh` of the system: its configuration, agent, jump hosts and
@@ -132,6 +140,8 @@ impl Target {
         match self {
             Self::Ssh(_) => "ssh",
             Self::Vm(_) => "vm",
+            Self::Aws(_) => "aws",
+            Self::Redfish(_) => "redfish",
         }
     }
 
@@ -140,7 +150,7 @@ impl Target {
     pub const fn is_appliance(&self) -> bool {
         match self {
             Self::Ssh(_) => false,
-            Self::Vm(_) => true,
+            Self::Vm(_) | Self::Aws(_) | Self::Redfish(_) => true,
         }
     }
 }

@@ -140,11 +140,13 @@ fn check(seed: &Seed, found: &mut Found) {
             help,
         );
     }
-    for (name, interface) in &seed.network {
-        let path = Path::root()
-            .key("network")
-            .key(name.as_str())
-            .key("gateways");
+    check_network(&seed.network, &Path::root().key("network"), found);
+}
+
+/// What contradicts itself in the interfaces of a machine, which stand at this place.
+pub(crate) fn check_network(network: &BTreeMap<Name, Interface>, at: &Path, found: &mut Found) {
+    for (name, interface) in network {
+        let path = at.clone().key(name.as_str()).key("gateways");
         if !interface.gateways.is_empty() && interface.addresses.is_empty() {
             let help = "give it addresses, or leave the gateways to DHCP";
             found.report(

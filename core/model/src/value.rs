@@ -11,6 +11,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 mod address;
+mod cloud;
 mod fingerprint;
 mod http;
 mod machine;
@@ -22,6 +23,10 @@ mod tls;
 mod web;
 
 pub use address::{Cidr, ListenAddress, ServerAddress};
+pub use cloud::{
+    ApiUrl, AwsImage, AwsInstanceType, AwsProfile, AwsRegion, AwsSubnet, DiskName, InterfaceName,
+    PublicKey, SystemId, TagValue,
+};
 pub use fingerprint::Fingerprint;
 pub use http::{
     HeaderName, HeaderText, HostPattern, LocationPart, LocationTemplate, Method, Pattern, UrlPath,
@@ -211,6 +216,17 @@ pub fn canonical(format: &str, text: &str) -> Result<String, InvalidValue> {
     }
     match format {
         "lb-alpn" => printed::<AlpnName>(text),
+        "lb-api-url" => printed::<ApiUrl>(text),
+        "lb-aws-image" => printed::<AwsImage>(text),
+        "lb-aws-instance-type" => printed::<AwsInstanceType>(text),
+        "lb-aws-profile" => printed::<AwsProfile>(text),
+        "lb-aws-region" => printed::<AwsRegion>(text),
+        "lb-aws-subnet" => printed::<AwsSubnet>(text),
+        "lb-disk-name" => printed::<DiskName>(text),
+        "lb-interface-name" => printed::<InterfaceName>(text),
+        "lb-public-key" => printed::<PublicKey>(text),
+        "lb-system-id" => printed::<SystemId>(text),
+        "lb-tag-value" => printed::<TagValue>(text),
         "lb-host-address" => printed::<HostAddress>(text),
         "lb-host-key" => printed::<HostKey>(text),
         "lb-host-name" => printed::<HostName>(text),
@@ -274,6 +290,17 @@ pub(crate) fn text_schemas() -> Vec<Schema> {
         HostName,
         HostAddress,
         InterfaceAddress,
-        MacAddress
+        MacAddress,
+        AwsRegion,
+        AwsImage,
+        AwsSubnet,
+        AwsInstanceType,
+        AwsProfile,
+        TagValue,
+        PublicKey,
+        ApiUrl,
+        InterfaceName,
+        DiskName,
+        SystemId
     ]
 }

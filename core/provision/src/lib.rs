@@ -25,6 +25,8 @@ pub use program::{Program, ProgramError};
 pub use session::{Intent, Session};
 pub use state::{Store, StoreError};
 pub use step::{Sign, Step};
+pub use target::aws::{AwsError, Observed as AwsMachine};
+pub use target::redfish::{Observed as Hardware, RedfishError};
 pub use target::ssh::{Observed as SshMachine, SshError};
 pub use target::vm::{Accelerator, Observed as VirtualMachine, VmError};
 pub use target::{Seen, TargetError};

@@ -154,7 +154,9 @@ fn one(out: &mut String, name: &Name, balancer: &BalancerPlan, with: bool) -> st
 /// What a step does to traffic, when it does something.
 fn effect(step: &Step) -> &'static str {
     match (step.effect, step.changes.is_some()) {
-        (Effect::Restart, _) if matches!(step.work, Work::Vm(_)) => {
+        (Effect::Restart, _)
+            if matches!(step.work, Work::Vm(_) | Work::Aws(_) | Work::Redfish(_)) =>
+        {
             "   restart: open requests finish, and nobody is served until it is up again"
         }
         (_, true) | (Effect::Live, _) => "",

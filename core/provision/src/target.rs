@@ -12,6 +12,8 @@ use crate::step::Step;
 use crate::wanted::{Access, Owner, Wanted};
 
 pub(crate) mod appliance;
+pub(crate) mod aws;
+pub(crate) mod redfish;
 pub(crate) mod ssh;
 pub(crate) mod vm;
 
@@ -22,6 +24,10 @@ pub(crate) enum Work {
     Ssh(ssh::Work),
     /// To a virtual machine.
     Vm(vm::Work),
+    /// To a machine of EC2.
+    Aws(aws::Work),
+    /// To hardware without a system.
+    Redfish(redfish::Work),
 }
 
 /// What has been seen of a balancer.
@@ -32,6 +38,10 @@ pub enum Seen {
     Ssh(Box<ssh::Observed>),
     /// A virtual machine.
     Vm(Box<vm::Observed>),
+    /// A machine of EC2.
+    Aws(Box<aws::Observed>),
+    /// Hardware without a system.
+    Redfish(Box<redfish::Observed>),
 }
 
 /// What is to become of a balancer.
@@ -70,6 +80,12 @@ pub enum TargetError {
     /// To a virtual one.
     #[error(transparent)]
     Vm(#[from] vm::VmError),
+    /// To one of EC2.
+    #[error(transparent)]
+    Aws(#[from] aws::AwsError),
+    /// To hardware.
+    #[error(transparent)]
+    Redfish(#[from] redfish::RedfishError),
 }
 
 impl TargetError {
@@ -78,6 +94,8 @@ impl TargetError {
         match self {
             Self::Ssh(error) => Some(error.help()),
             Self::Vm(error) => error.help(),
+            Self::Aws(error) => error.help(),
+            Self::Redfish(error) => error.help(),
         }
     }
 }
@@ -87,6 +105,8 @@ impl TargetError {
 pub(crate) enum Place {
     Ssh(ssh::Connection),
     Vm(vm::Place),
+    Aws(aws::Place),
+    Redfish(redfish::Place),
 }
 
 impl Place {
@@ -95,6 +115,8 @@ impl Place {
         Ok(match target {
             Target::Ssh(target) => Self::Ssh(ssh::Connection::new(target, base)?),
             Target::Vm(target) => Self::Vm(vm::Place::new(target, base, owner)?),
+            Target::Aws(target) => Self::Aws(aws::Place::new(target, owner)?),
+            Target::Redfish(target) => Self::Redfish(redfish::Place::new(target, base, owner)?),
         })
     }
 
@@ -102,6 +124,8 @@ impl Place {
         Ok(match self {
             Self::Ssh(connection) => Seen::Ssh(Box::new(ssh::look(connection, wanted).await?)),
             Self::Vm(place) => Seen::Vm(Box::new(vm::look(place, wanted).await?)),
+            Self::Aws(place) => Seen::Aws(Box::new(aws::look(place, wanted).await?)),
+            Self::Redfish(place) => Seen::Redfish(Box::new(redfish::look(place, wanted).await?)),
         })
     }
 
@@ -117,15 +141,19 @@ impl Place {
                 Ok(ssh::run(connection, wanted, work, events).await?)
             }
             (Self::Vm(place), Work::Vm(work)) => Ok(vm::run(place, wanted, work).await?),
+            (Self::Aws(place), Work::Aws(work)) => Ok(aws::run(place, wanted, work, events).await?),
+            (Self::Redfish(place), Work::Redfish(work)) => {
+                Ok(redfish::run(place, wanted, work, events).await?)
+            }
             // A plan is made by the same target that does it.
-            (Self::Ssh(_), Work::Vm(_)) | (Self::Vm(_), Work::Ssh(_)) => Ok(Left::Nothing),
+            (_, Work::Ssh(_) | Work::Vm(_) | Work::Aws(_) | Work::Redfish(_)) => Ok(Left::Nothing),
         }
     }
 
     pub(crate) async fn close(&self) {
         match self {
             Self::Ssh(connection) => connection.close().await,
-            Self::Vm(_) => {}
+            Self::Vm(_) | Self::Aws(_) | Self::Redfish(_) => {}
         }
     }
 
@@ -134,6 +162,8 @@ impl Place {
         match target {
             Target::Ssh(ssh) => format!("ssh {}", ssh.host),
             Target::Vm(_) => "vm".to_owned(),
+            Target::Aws(aws) => format!("aws {}", aws.region),
+            Target::Redfish(redfish) => format!("redfish {}", redfish.controller),
         }
     }
 }
@@ -150,6 +180,8 @@ impl Seen {
                 help: refusal.help().to_owned(),
             }),
             Self::Vm(seen) => vm::plan(seen, goal, may_adopt),
+            Self::Aws(seen) => aws::plan(seen, goal, may_adopt),
+            Self::Redfish(seen) => redfish::plan(seen, goal, may_adopt),
         }
     }
 
@@ -158,6 +190,8 @@ impl Seen {
         match self {
             Self::Ssh(seen) => seen.status.as_ref(),
             Self::Vm(seen) => seen.status.as_ref(),
+            Self::Aws(seen) => seen.status.as_ref(),
+            Self::Redfish(seen) => seen.status.as_ref(),
         }
     }
 
@@ -166,6 +200,8 @@ impl Seen {
         match self {
             Self::Ssh(seen) => &seen.active,
             Self::Vm(seen) => seen.condition(),
+            Self::Aws(seen) => seen.condition(),
+            Self::Redfish(seen) => seen.condition(),
         }
     }
 
@@ -177,6 +213,8 @@ impl Seen {
                 Some(seen.release_words(release))
             }
             Self::Vm(seen) => seen.release(),
+            Self::Aws(seen) => seen.release(),
+            Self::Redfish(seen) => seen.release(),
         }
     }
 
@@ -188,6 +226,8 @@ impl Seen {
         match self {
             Self::Ssh(seen) => seen.diagnosis(),
             Self::Vm(seen) => seen.diagnosis(),
+            Self::Aws(seen) => seen.diagnosis(),
+            Self::Redfish(seen) => seen.diagnosis(),
         }
     }
 }

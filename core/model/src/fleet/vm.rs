@@ -1,12 +1,14 @@
 //! Balancers on virtual machines of the machine that provisions.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::telemetry::as_text;
-use crate::value::{ListenAddress, Period};
+use crate::seed::Interface;
+use crate::value::{HostAddress, InterfaceName, ListenAddress, Name, Period};
 
 /// A virtual machine that QEMU runs on the machine from which it is provisioned, from the image of the
 /// appliance. With the virtualization of the processor where that works, else in software.
@@ -35,10 +37,20 @@ pub struct VmTarget {
     /// machine gets the one before back.
     #[serde(default = "start_timeout")]
     pub start_timeout: Period,
-    /// What is passed on into the machine, which has no other way in: TCP and UDP alike. One must go to
-    /// the port of the admin API, 9443 unless `admin_address` says another one.
+    /// What is passed on into the machine, TCP and UDP alike. Without `bridges` it has no other way in, and one must
+    /// go to the port of the admin API, 9443 unless `admin_address` says another one.
     #[serde(default)]
     pub forwards: Vec<Forward>,
+    /// Bridges of the machine that provisions to which it is connected: a card for each, in this order, behind the one
+    /// of `forwards`. Whoever provisions must be root, or be allowed to by `/etc/qemu/bridge.conf`.
+    #[serde(default)]
+    pub bridges: Vec<InterfaceName>,
+    /// Its network interfaces, as in a seed. Without any, all of them ask for an address (DHCP).
+    #[serde(default)]
+    pub network: BTreeMap<Name, Interface>,
+    /// The address at which its balancer is reached, when that is on a bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<HostAddress>,
 }
 
 /// How a machine starts.

@@ -86,6 +86,8 @@ codes! {
     "E0402" NoWayToAdmin: "A virtual machine passes nothing on to the port of its admin API.",
     "E0403" ForwardTwice: "Two virtual machines of a fleet are reached at the same address.",
     "E0404" ProgramOfImage: "A program is named for a machine whose image holds it.",
+    "E0405" AdminOpenToWorld: "The admin API of a machine in a cloud is open to nobody, or to everybody.",
+    "E0406" AddressNotReachable: "The address at which a machine is to be reached is none that can be reached.",
     "E0501" NotAToken: "What makes the first token of a machine is not the text of a token.",
     "E0502" GatewayOfDhcp: "An interface that asks for its address is given a gateway.",
     "W0201" NeverMatches: "A rule can never match, as an earlier one decides on all of its requests.",

@@ -52,6 +52,16 @@ impl Cidr {
         self.0.contains(&address.to_canonical())
     }
 
+    /// How many bits all its addresses have in common.
+    pub fn prefix(self) -> u8 {
+        self.0.prefix_len()
+    }
+
+    /// Whether it is one of IPv4.
+    pub const fn is_ipv4(self) -> bool {
+        matches!(self.0, ipnet::IpNet::V4(_))
+    }
+
     /// Whether every address of `other` is in this network.
     pub fn covers(self, other: Self) -> bool {
         self.0.contains(&other.0)

@@ -77,7 +77,7 @@ impl FromStr for HostKey {
 
 /// Whether the key says of itself what it is (RFC 4253 section 6.6): its type comes first, with its
 /// length in four bytes.
-fn is_key(kind: &str, key: &str) -> bool {
+pub(super) fn is_key(kind: &str, key: &str) -> bool {
     let known = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
     let Ok(bytes) = STANDARD.decode(key) else {
         return false;

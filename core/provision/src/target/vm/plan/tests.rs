@@ -22,7 +22,7 @@ fn balancer() -> Balancer {
 fn target() -> VmTarget {
     match balancer().target {
         Target::Vm(target) => target,
-        Target::Ssh(_) => panic!("another target"),
+        Target::Ssh(_) | Target::Aws(_) | Target::Redfish(_) => panic!("another target"),
     }
 }
 
