@@ -77,6 +77,11 @@ fn document(
     remembered: &Memory,
     report: &mut Report,
 ) -> Result<Option<String>, FirstBootError> {
+    let present = fs::read_to_string(dir.join(DOCUMENT)).unwrap_or_default();
+    // A seed that says nothing of it, such as one with another network, takes nothing away.
+    if seed.document.is_none() && !present.is_empty() {
+        return Ok(None);
+    }
     let text = match of_seed(seed) {
         Ok(text) => text,
         Err(error) => {
@@ -85,7 +90,6 @@ fn document(
             return Ok(None);
         }
     };
-    let present = fs::read_to_string(dir.join(DOCUMENT)).unwrap_or_default();
     if !present.is_empty() && sha256(&present) != remembered.document {
         report.did("its document was changed since, and stays as it is");
         return Ok(None);

@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::Command;
 
+mod bridge;
+
 use super::resume::interrupt;
 use super::{DOCUMENT, Fleet, PATIENCE};
 

@@ -83,6 +83,16 @@ fn what_an_administrator_has_written_stays() {
 }
 
 #[test]
+fn a_seed_without_a_document_leaves_the_one_that_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    start(&dir, "i-1", &seed());
+    let before = file(&dir, "lb.toml");
+    assert!(before.contains("9100"));
+    start(&dir, "i-1", "#lbctl\nhostname = \"other\"\n");
+    assert_eq!(file(&dir, "lb.toml"), before);
+}
+
+#[test]
 fn a_document_says_itself_where_it_is_administered() {
     let dir = tempfile::tempdir().unwrap();
     let text = "#lbctl\ndocument = \"admin = { address = '10.0.0.5:1' }\"\n[admin]\naddress = \"0.0.0.0:9443\"\n";

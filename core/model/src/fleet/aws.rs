@@ -11,7 +11,7 @@ use crate::value::{
 };
 
 /// A machine of EC2 that is made from the image of the appliance. Its disk is encrypted, its metadata want a token
-/// (IMDSv2), and its admin API is open to `admin_networks` alone. Credentials are found as the AWS command line finds
+/// (`IMDSv2`), and its admin API is open to `admin_networks` alone. Credentials are found as the AWS command line finds
 /// them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

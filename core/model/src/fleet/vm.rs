@@ -42,7 +42,7 @@ pub struct VmTarget {
     #[serde(default)]
     pub forwards: Vec<Forward>,
     /// Bridges of the machine that provisions to which it is connected: a card for each, in this order, behind the one
-    /// of `forwards`. Whoever provisions must be root, or be allowed to by `/etc/qemu/bridge.conf`.
+    /// of `forwards`. Only root may connect machines to bridges.
     #[serde(default)]
     pub bridges: Vec<InterfaceName>,
     /// Its network interfaces, as in a seed. Without any, all of them ask for an address (DHCP).

@@ -5,6 +5,7 @@
 //! `machine.json`, which says whose it is. That file is written first and removed last, so that nothing is
 //! ever there that nobody knows of.
 
+mod bridge;
 mod error;
 mod folder;
 mod iso;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use lb_client::ClientError;
+use lb_model::value::InterfaceName;
 
 /// Why something could not be done to a virtual machine.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,22 @@ pub enum VmError {
     #[error("QEMU cannot listen where the machine shall be reached: {told}")]
     AddressTaken {
         /// What it said.
+        told: String,
+    },
+    /// There is no such bridge.
+    #[error("there is no bridge `{bridge}` on this machine{}", if *is_there { ": the interface of that name is none" } else { "" })]
+    NoBridge {
+        /// The bridge.
+        bridge: InterfaceName,
+        /// Something else has this name.
+        is_there: bool,
+    },
+    /// The machine cannot be connected to a bridge.
+    #[error("the machine cannot be connected to the bridge `{bridge}`: {told}")]
+    Bridge {
+        /// The bridge.
+        bridge: InterfaceName,
+        /// What `ip` said.
         told: String,
     },
     /// QEMU does not take orders.
@@ -129,6 +146,12 @@ impl VmError {
             }
             Self::AddressTaken { .. } => {
                 "see who has it with `ss -lntup`, or change `forwards`; ports below 1024 are for root".to_owned()
+            }
+            Self::NoBridge { bridge, .. } => format!(
+                "see which there are: ip link show type bridge; or make it: ip link add {bridge} type bridge"
+            ),
+            Self::Bridge { .. } => {
+                "only root may connect machines to bridges; `forwards` need no right".to_owned()
             }
             Self::Control { .. } => {
                 "see whether the machine still runs: pgrep -af qemu-system".to_owned()

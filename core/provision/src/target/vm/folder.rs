@@ -1,11 +1,14 @@
 //! The folder with everything of a machine, and what `machine.json` in it says.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use lb_model::fleet::{Firmware, Forward, VmTarget};
+use lb_model::seed::Interface;
+use lb_model::value::{HostAddress, InterfaceName, Name};
 use serde::{Deserialize, Serialize};
 
 use super::error::VmError;
@@ -53,6 +56,13 @@ pub(crate) struct Shape {
     pub(super) processors: u16,
     pub(super) firmware: Firmware,
     pub(super) forwards: Vec<Forward>,
+    #[serde(default)]
+    pub(super) bridges: Vec<InterfaceName>,
+    #[serde(default)]
+    pub(super) network: BTreeMap<Name, Interface>,
+    /// Where the balancer is reached, when it is on a bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) address: Option<HostAddress>,
 }
 
 impl Shape {
@@ -64,6 +74,9 @@ impl Shape {
             processors: target.processors,
             firmware: target.firmware,
             forwards: target.forwards.clone(),
+            bridges: target.bridges.clone(),
+            network: target.network.clone(),
+            address: target.address,
         }
     }
 }

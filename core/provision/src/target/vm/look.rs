@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -72,8 +73,11 @@ pub(super) fn access(
 }
 
 /// Where the admin API of a machine is reached from here.
-pub(super) fn address(shape: &Shape, wanted: &Wanted) -> Option<std::net::SocketAddr> {
+pub(super) fn address(shape: &Shape, wanted: &Wanted) -> Option<SocketAddr> {
     let port = wanted.balancer.admin_address()?.socket_addr().port();
+    if let Some(address) = shape.address {
+        return Some(SocketAddr::new(address.ip(), port));
+    }
     let mut forwards = shape.forwards.iter();
     let forward = forwards.find(|forward| forward.port == port)?;
     Some(appliance::reached_at(forward.address.socket_addr()))

@@ -1,7 +1,11 @@
 //! What it takes to bring a virtual machine from what it is to what is wanted.
 
+use std::collections::BTreeMap;
+
 use lb_model::fleet::Forward;
 use lb_model::plan::Effect;
+use lb_model::seed::Interface;
+use lb_model::value::{InterfaceName, Name};
 
 use super::folder::{Kept, Shape};
 use super::observed::Observed;
@@ -199,13 +203,41 @@ fn words(shape: &Shape) -> String {
         processors,
         firmware,
         forwards,
+        bridges,
+        network: _,
+        address: _,
     } = shape;
     let plural = if *processors == 1 { "" } else { "s" };
     format!(
         "image {release}, {processors} processor{plural}, {memory_mib} MiB, {}; {}",
         firmware.as_str(),
-        ways(forwards)
+        [ways(forwards), on(bridges)]
+            .join("; ")
+            .trim_matches([';', ' '])
     )
+}
+
+fn on(bridges: &[InterfaceName]) -> String {
+    let names: Vec<&str> = bridges.iter().map(InterfaceName::as_str).collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!("on the bridge {}", names.concat()),
+        _ => format!("on the bridges {}", names.join(", ")),
+    }
+}
+
+fn cards(network: &BTreeMap<Name, Interface>) -> String {
+    let cards = network.iter().map(|(name, interface)| {
+        let addresses = interface.addresses.iter().map(ToString::to_string);
+        let addresses = addresses.collect::<Vec<_>>().join(" ");
+        let addresses = if addresses.is_empty() {
+            "DHCP"
+        } else {
+            &addresses
+        };
+        format!("{name} {addresses}")
+    });
+    cards.collect::<Vec<_>>().join(", ")
 }
 
 fn ways(forwards: &[Forward]) -> String {
@@ -238,6 +270,20 @@ fn differences(is: &Shape, shall: &Shape) -> String {
     compare("firmware ", before.to_owned(), after.to_owned());
     let (before, after) = (ways(&is.forwards), ways(&shall.forwards));
     compare("forwards ", format!("({before})"), format!("({after})"));
+    compare("", on(&is.bridges), on(&shall.bridges));
+    let reached = |shape: &Shape| {
+        shape
+            .address
+            .map(|address| address.to_string())
+            .unwrap_or_default()
+    };
+    compare("address ", reached(is), reached(shall));
+    let (before, after) = (cards(&is.network), cards(&shall.network));
+    if before == after && is.network != shall.network {
+        found.push("network".to_owned());
+    } else {
+        compare("network ", format!("({before})"), format!("({after})"));
+    }
     found.join(", ")
 }
 

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::bridge;
 use super::error::VmError;
 use super::folder::{Kept, Place};
 use super::look::Format;
@@ -110,6 +111,7 @@ pub(super) async fn output(
 /// Starts a machine, which goes on when whoever provisions has ended.
 pub(super) async fn start(place: &Place, kept: &Kept) -> Result<Accelerator, VmError> {
     let accelerator = accelerator(place, kept).await?;
+    bridge::connect(kept).await?;
     // Whoever provisions ends, with its terminal; the machine goes on in a session of its own. QEMU's own way
     // (-daemonize) is forbidden by the sandbox that it shall run in.
     let mut command = Command::new("setsid");
@@ -215,7 +217,23 @@ fn drives(place: &Place, kept: &Kept) -> Result<Vec<String>, VmError> {
     Ok(args.collect())
 }
 
+/// The cards: the one of QEMU's own network, then one for each bridge.
 fn network(kept: &Kept) -> Vec<String> {
+    let mut args = Vec::new();
+    if !kept.shape.forwards.is_empty() || kept.shape.bridges.is_empty() {
+        args.extend(own_network(kept));
+    }
+    for index in 0..kept.shape.bridges.len() {
+        let tap = bridge::tap(kept, index);
+        let net = format!("tap,id=bridge{index},ifname={tap},script=no,downscript=no");
+        let mac = mac(kept, &format!("/{index}"));
+        let device = format!("virtio-net-pci,netdev=bridge{index},romfile=,mac={mac}");
+        args.extend(["-netdev".to_owned(), net, "-device".to_owned(), device]);
+    }
+    args
+}
+
+fn own_network(kept: &Kept) -> [String; 4] {
     let mut net = "user,id=net".to_owned();
     for Forward { address, port } in &kept.shape.forwards {
         for protocol in ["tcp", "udp"] {
@@ -229,15 +247,13 @@ fn network(kept: &Kept) -> Vec<String> {
             ]);
         }
     }
-    let device = format!("virtio-net-pci,netdev=net,romfile=,mac={}", mac(kept));
-    ["-netdev", &net, "-device", &device]
-        .map(str::to_owned)
-        .into()
+    let device = format!("virtio-net-pci,netdev=net,romfile=,mac={}", mac(kept, ""));
+    ["-netdev", &net, "-device", &device].map(str::to_owned)
 }
 
-/// The same for the same machine, and another one for each: in the range that QEMU has.
-fn mac(kept: &Kept) -> String {
-    let name = format!("{}/{}", kept.owner.fleet, kept.owner.balancer);
+/// The same for the same card, and another one for each: in the range that QEMU has.
+fn mac(kept: &Kept, card: &str) -> String {
+    let name = format!("{}/{}{card}", kept.owner.fleet, kept.owner.balancer);
     let digest = Sha256::digest(name);
     let mut bytes = digest.iter();
     let mut next = || bytes.next().copied().unwrap_or_default();

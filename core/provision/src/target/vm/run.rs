@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::bridge;
 use super::error::VmError;
 use super::folder::{self, Kept, Place, Shape};
 use super::iso;
@@ -39,6 +40,7 @@ pub(crate) async fn run(place: &Place, wanted: &Wanted, work: &Work) -> Result<L
         Work::Destroy => {
             let kept = ours(place, wanted)?;
             stop(place, &kept, STOP).await?;
+            bridge::remove(&kept, 0).await?;
             place.clear()?;
             return Ok(Left::Gone);
         }
@@ -160,14 +162,23 @@ async fn state_disk(place: &Place) -> Result<(), VmError> {
 /// Makes the seed with a token that nobody knows yet.
 fn put_seed(place: &Place, wanted: &Wanted, kept: &Kept) -> Result<(), VmError> {
     let token = token::text(&folder::random()?);
-    let user_data = seed::user_data(wanted, &token);
+    put_seed_with(place, wanted, kept, Some(&token))?;
+    place.write("enrolment-token", token.as_bytes())
+}
+
+fn put_seed_with(
+    place: &Place,
+    wanted: &Wanted,
+    kept: &Kept,
+    token: Option<&str>,
+) -> Result<(), VmError> {
+    let user_data = seed::user_data(wanted, &kept.shape, token);
     let meta_data = seed::meta_data(&kept.instance, &wanted.name);
     let files = [
         ("meta-data", meta_data.as_bytes()),
         ("user-data", user_data.as_bytes()),
     ];
-    place.write("seed.iso", &iso::image("cidata", &files))?;
-    place.write("enrolment-token", token.as_bytes())
+    place.write("seed.iso", &iso::image("cidata", &files))
 }
 
 /// Starts a machine, unless it runs.
@@ -216,7 +227,7 @@ async fn change(place: &Place, wanted: &Wanted, shape: &Shape) -> Result<(), VmE
         after.previous = Some(before.shape.release.clone());
     }
     place.keep(&after)?;
-    start(place, &after).await?;
+    become_it(place, wanted, &before, &after).await?;
     let Some(access) = access(place, wanted, Some(&after))? else {
         return Ok(());
     };
@@ -227,12 +238,27 @@ async fn change(place: &Place, wanted: &Wanted, shape: &Shape) -> Result<(), VmE
     let console = console(place).await;
     stop(place, &after, STOP_OF_BAD).await?;
     place.keep(&before)?;
-    start(place, &before).await?;
+    become_it(place, wanted, &after, &before).await?;
     Err(VmError::BadImage {
         release: shape.release.clone(),
         console,
         source: Box::new(error),
     })
+}
+
+/// Starts a machine of another shape than before. A network of its own is in the seed, without a token: whoever
+/// provisions has access already, or makes a seed with one when it enrols.
+async fn become_it(
+    place: &Place,
+    wanted: &Wanted,
+    before: &Kept,
+    after: &Kept,
+) -> Result<(), VmError> {
+    if before.shape.network != after.shape.network {
+        put_seed_with(place, wanted, after, None)?;
+    }
+    bridge::remove(before, after.shape.bridges.len()).await?;
+    start(place, after).await
 }
 
 /// Removes images that nobody goes back to.
