@@ -272,6 +272,43 @@ async fn what_a_machine_cannot_be_made_of_is_told_with_the_mend_and_makes_nothin
     assert_told(&without, &["qemu-system-x86_64", "qemu-system-x86"]);
 }
 
+#[tokio::test]
+async fn whether_kvm_works_is_tried_once_and_a_machine_serves_either_way() {
+    let lab = Lab::new().await;
+    let cache = lab.fleet.path("cache");
+    let apply = async || {
+        let mut command = lab.fleet.command(&["apply", "--yes"]);
+        let applied = run_within(PATIENCE, command.env("XDG_CACHE_HOME", &cache)).await;
+        assert_eq!(applied.code(), 0, "{applied:?}");
+        assert_eq!(lab.get().await.as_deref(), Some("hello"));
+    };
+    apply().await;
+    let trial = cache.join("lbctl/qemu.json");
+    let found = fs::read_to_string(&trial).ok();
+    let opens = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm");
+    assert_eq!(found.is_some(), opens.is_ok(), "{found:?}");
+    let mut status = lab.fleet.command(&["status", "-o", "json"]);
+    let status = run_within(PATIENCE, status.env("XDG_CACHE_HOME", &cache)).await;
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    let accelerator = &status["lb1"]["machine"]["accelerator"];
+    match &found {
+        Some(text) => {
+            let trial: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(&trial["accelerator"], accelerator);
+        }
+        None => assert_eq!(accelerator, "tcg"),
+    }
+    // The next start believes what the first one found out.
+    let when = || fs::metadata(&trial).and_then(|found| found.modified()).ok();
+    let before = when();
+    lab.kill().await;
+    apply().await;
+    assert_eq!(when(), before);
+}
+
 /// A machine that QEMU alone runs, without provisioning.
 struct Alone {
     http: SocketAddr,
