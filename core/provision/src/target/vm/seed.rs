@@ -26,6 +26,7 @@ pub(super) fn user_data(wanted: &Wanted, token: &str) -> String {
             enrolment_token: Some(token.to_owned()),
         },
         network: BTreeMap::new(),
+        install: None,
     };
     seed.to_user_data()
 }
