@@ -159,13 +159,24 @@ async fn every_format_is_the_same_disk() {
     built.expect_success("packer/appliance/build");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let raw = std::fs::metadata(path("lbctl.raw")).unwrap().len();
-    for (name, format) in [("lbctl.vmdk", "vmdk"), ("lbctl.vhdx", "vhdx"), ("lbctl.vhd", "vpc")] {
+    for (name, format) in [
+        ("lbctl.vmdk", "vmdk"),
+        ("lbctl.vhdx", "vhdx"),
+        ("lbctl.vhd", "vpc"),
+    ] {
         let (image, other) = (path(name), path("lbctl.raw"));
-        let told = run("qemu-img", &["info", "--output", "json", "-f", format, &image]).await;
+        let told = run(
+            "qemu-img",
+            &["info", "--output", "json", "-f", format, &image],
+        )
+        .await;
         let told: Value = serde_json::from_str(&told.stdout).unwrap();
         assert_eq!(told["virtual-size"], raw, "{name}");
         let compare = ["compare", "-f", format, "-F", "raw", &image, &other];
         let compared = run("qemu-img", &compare).await;
-        assert!(compared.stdout.contains("Images are identical"), "{name}: {compared:?}");
+        assert!(
+            compared.stdout.contains("Images are identical"),
+            "{name}: {compared:?}"
+        );
     }
 }

@@ -60,10 +60,7 @@ impl Redfish {
         // What is set aside for tests of networks (RFC 2544): other tests have machines, too.
         let process = u16::try_from(std::process::id() % 250).unwrap_or_default();
         let number = process.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 250;
-        let (net, here) = (
-            format!("198.19.{number}.0/24"),
-            format!("198.19.{number}.2"),
-        );
+        let here = format!("198.19.{number}.2");
         let added = run(
             "ip",
             &["address", "replace", &format!("{here}/32"), "dev", "lo"],
@@ -73,7 +70,7 @@ impl Redfish {
         let write = |name: &str, text: &str| fs::write(path.join(name), text).expect("a file");
         write("users", USERS);
         write("password", PASSWORD);
-        write("machine.xml", &machine(path, &net, &here, admin, http));
+        write("machine.xml", &machine(path, admin, http));
         let disk = fs::File::create(path.join("disk.img")).expect("a disk");
         disk.set_len(2 << 30).expect("a disk");
         let mut fingerprint = None;
@@ -241,8 +238,8 @@ async fn sha256_of(file: &str) -> String {
     format!("sha256:{}", digits.replace(':', "").to_lowercase())
 }
 
-/// The machine as libvirt describes it. Its ports are on the loopback of this machine.
-fn machine(folder: &Path, net: &str, here: &str, admin: SocketAddr, http: SocketAddr) -> String {
+/// The machine as libvirt describes it. Its ports are on the loopback of this machine, whose other addresses it reaches.
+fn machine(folder: &Path, admin: SocketAddr, http: SocketAddr) -> String {
     let folder = folder.display();
     let port = admin.port();
     format!(
@@ -265,7 +262,7 @@ fn machine(folder: &Path, net: &str, here: &str, admin: SocketAddr, http: Socket
   </devices>
   <qemu:commandline>
     <qemu:arg value='-netdev'/>
-    <qemu:arg value='user,id=net,net={net},host={here},hostfwd=tcp:{http}-:80,hostfwd=tcp:{admin}-:{port}'/>
+    <qemu:arg value='user,id=net,hostfwd=tcp:{http}-:80,hostfwd=tcp:{admin}-:{port}'/>
     <qemu:arg value='-device'/>
     <qemu:arg value='e1000e,netdev=net,romfile=,addr=0x10'/>
   </qemu:commandline>

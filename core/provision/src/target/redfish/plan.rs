@@ -111,9 +111,11 @@ fn be(seen: &Observed, wanted: &Wanted, may_adopt: bool) -> Result<Vec<Step>, Re
     let mut steps = Steps::of(wanted);
     let kept = seen.kept.as_ref();
     let is_ours = kept.is_some_and(|kept| kept.owner == wanted.owner);
-    if !is_ours
-        || may_adopt && kept.is_some_and(|kept| kept.stage == Stage::Claimed && !kept.adopts)
-    {
+    // What an installer has refused for its owner is tried again when that is asked for.
+    let is_in_doubt = kept.is_some_and(|kept| {
+        matches!(kept.stage, Stage::Claimed | Stage::Installing) && !kept.adopts
+    });
+    if !is_ours || may_adopt && is_in_doubt {
         let title = format!("mark of the fleet {}", wanted.owner.fleet);
         let sign = if kept.is_some() {
             Sign::Change
