@@ -8,7 +8,7 @@ mod disk;
 mod error;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -142,7 +142,7 @@ fn carry_out(
 }
 
 /// A disk says whose it is; one of somebody else is only taken over when that is asked for.
-fn check_owner(wanted: &Install, chosen: &Chosen, state: &PathBuf) -> Result<(), InstallError> {
+fn check_owner(wanted: &Install, chosen: &Chosen, state: &Path) -> Result<(), InstallError> {
     if wanted.adopt {
         return Ok(());
     }
@@ -160,7 +160,7 @@ fn check_owner(wanted: &Install, chosen: &Chosen, state: &PathBuf) -> Result<(),
 }
 
 /// Puts the seed where the first start finds it, and says whose the disk is.
-fn leave(wanted: &Install, mut seed: Seed, state: &PathBuf) -> Result<(), InstallError> {
+fn leave(wanted: &Install, mut seed: Seed, state: &Path) -> Result<(), InstallError> {
     seed.install = None;
     let text = seed.to_user_data();
     let owner = wanted.owner.as_ref();
@@ -182,8 +182,7 @@ fn leave(wanted: &Install, mut seed: Seed, state: &PathBuf) -> Result<(), Instal
 /// Makes the file system that a CD starts from one that a disk starts from: its entry for the loader does not ask for
 /// the installer.
 fn for_disk(image: &mut [u8]) {
-    let sector = usize::try_from(table::SECTOR).unwrap_or(512);
-    for sector in image.chunks_exact_mut(sector) {
+    for sector in image.chunks_exact_mut(table::SECTOR_LENGTH) {
         if !sector.starts_with(b"# lbctl\n") {
             continue;
         }
@@ -197,10 +196,10 @@ fn for_disk(image: &mut [u8]) {
 }
 
 /// Calls a program on a device.
-fn call(program: &str, args: &[&str], device: &PathBuf) -> Result<(), InstallError> {
+fn call(program: &str, args: &[&str], device: &Path) -> Result<(), InstallError> {
     let failed = |told: String| InstallError::Failed {
         program: program.to_owned(),
-        device: device.clone(),
+        device: device.to_owned(),
         told,
     };
     let mut command = Command::new(program);

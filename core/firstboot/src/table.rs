@@ -6,6 +6,9 @@ use std::io;
 /// Bytes of a sector. Disks that show larger ones are not written to.
 pub(crate) const SECTOR: u64 = 512;
 
+/// The same, as the length of what is in memory.
+pub(crate) const SECTOR_LENGTH: usize = 512;
+
 /// Where the first partition begins, and what others are rounded to.
 const MIB: u64 = (1 << 20) / SECTOR;
 
@@ -98,7 +101,7 @@ impl Table {
     /// Reads the table of a disk that has the appliance on it, or had, from both of its ends. Nothing when the disk is
     /// not ours; no partitions when neither table is whole.
     pub(crate) fn of_ends(head: &[u8], tail: &[u8]) -> Option<Option<Self>> {
-        let sector = SECTOR as usize;
+        let sector = SECTOR_LENGTH;
         let (all, entries) = (ENTRIES * ENTRY_BYTES, 2 * sector);
         let first = Self::read(
             head.get(sector..2 * sector)?,

@@ -247,9 +247,9 @@ async fn what_hinders_is_told_with_the_mend_and_nothing_is_done() {
     .await;
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = format!("\"{}\"", taken.local_addr().unwrap());
-    let begin = good.find("media_address = ").unwrap() + "media_address = ".len();
-    let end = begin + good[begin..].find(',').unwrap();
-    let busy = [&good[..begin], &at, &good[end..]].concat();
+    let (before, rest) = good.split_once("media_address = ").unwrap();
+    let (_, after) = rest.split_once(',').unwrap();
+    let busy = format!("{before}media_address = {at},{after}");
     refused(&busy, &["cannot be served at", "ss -lntp"]).await;
     fs::write(lab.machine.password_file(), "wrong").unwrap();
     refused(&good, &["does not let the user lbctl in", "password_file"]).await;

@@ -11,7 +11,7 @@ use lb_model::seed::Install;
 use super::{InstallError, STATE_LABEL, call};
 use crate::block::{self, Disk, FileSystem};
 use crate::medium;
-use crate::table::{self, SECTOR, Table};
+use crate::table::{self, SECTOR, SECTOR_LENGTH, Table};
 
 /// How much of each end of a disk is looked at. Tables of partitions, and what says which file system there is, are
 /// there.
@@ -258,7 +258,7 @@ impl Chosen {
                 let head = 34 * SECTOR;
                 let state = table.state.begin * SECTOR;
                 let end = self.disk.bytes() - END_BYTES as u64;
-                let rest_of_head = END_BYTES - usize::try_from(head).unwrap_or_default();
+                let rest_of_head = END_BYTES - 34 * SECTOR_LENGTH;
                 let erased = [
                     (head, zeros(rest_of_head)),
                     (state, zeros(END_BYTES)),
@@ -302,9 +302,10 @@ impl Chosen {
 
 /// Writes an image of which the first sector makes it one: that goes first and comes last.
 fn put(file: &File, at: u64, image: &[u8]) -> io::Result<()> {
-    let sector = usize::try_from(SECTOR).unwrap_or(512);
-    let (first, rest) = image.split_at_checked(sector).unwrap_or((image, &[]));
-    file.write_all_at(&vec![0; sector], at)?;
+    let (first, rest) = image
+        .split_at_checked(SECTOR_LENGTH)
+        .unwrap_or((image, &[]));
+    file.write_all_at(&[0; SECTOR_LENGTH], at)?;
     file.sync_all()?;
     for (number, part) in rest.chunks(CHUNK).enumerate() {
         file.write_all_at(part, at + SECTOR + (number * CHUNK) as u64)?;

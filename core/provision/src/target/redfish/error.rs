@@ -163,7 +163,26 @@ impl RedfishError {
         match self {
             Self::NoAnswer { .. } | Self::Connect { .. } | Self::NotRedfish { .. } => true,
             Self::Refused { status, .. } => matches!(status, 429 | 500 | 502..=504),
-            _ => false,
+            Self::File { .. }
+            | Self::NoHome
+            | Self::Unreadable { .. }
+            | Self::NoPassword(_)
+            | Self::Image { .. }
+            | Self::Url(_)
+            | Self::Trust(_)
+            | Self::Distrusted { .. }
+            | Self::Unauthorized { .. }
+            | Self::NoSystem { .. }
+            | Self::SeveralSystems(_)
+            | Self::NoMedia
+            | Self::MediaBusy(_)
+            | Self::MediaAddress { .. }
+            | Self::Installer(_)
+            | Self::DoesNotEnd { .. }
+            | Self::DoesNotSwitch { .. }
+            | Self::Balancer { .. }
+            | Self::Changed(_)
+            | Self::Random(_) => false,
         }
     }
 

@@ -201,8 +201,8 @@ async fn watch(
     let mut sent_before = 0;
     loop {
         let told = media.told();
-        if let Some(at) = told.find("error: ") {
-            return Err(RedfishError::Installer(told[at..].to_owned()));
+        if let Some((_, error)) = told.split_once("error: ") {
+            return Err(RedfishError::Installer(format!("error: {error}")));
         }
         let (done, total) = media.sent();
         if done != sent_before {

@@ -21,7 +21,7 @@ const FOLDER_BYTES_MAX: usize = 1 << 20;
 pub(super) fn filled(path: &Path, seed: &str) -> Result<Vec<u8>, RedfishError> {
     let mut image = read(path)?;
     let wrong = |why: &str| not_ours(path, why);
-    let (at, length) = find(&image).map_err(|why| wrong(why))?;
+    let (at, length) = find(&image).map_err(wrong)?;
     if seed.len() > length {
         return Err(wrong(&format!(
             "its place for a seed has {length} bytes, and the seed {}",
