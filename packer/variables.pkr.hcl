@@ -27,3 +27,9 @@ variable "http_port" {
   default     = 18080
   description = "A free port of this machine, at which the image is tried before it is taken."
 }
+
+variable "install_images" {
+  type        = string
+  default     = "dist/install"
+  description = "The folder with a CD that installs by itself: packer/appliance/build --kernel hardware --seed packer/install/seed."
+}

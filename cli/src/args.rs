@@ -29,7 +29,7 @@ pub(crate) use balancer::{
 pub(crate) use certificate::{
     CertificateCommand, CertificateImportArgs, CertificateRequestArgs, KeyChoice,
 };
-pub(crate) use firstboot::FirstbootArgs;
+pub(crate) use firstboot::{FirstbootArgs, InstallArgs};
 pub(crate) use provision::{
     CarryOutArgs, FleetArgs, ProvisionCommand, ProvisionDestroyArgs, ProvisionPlanArgs,
     ProvisionUpgradeArgs,
@@ -197,6 +197,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Provision(ProvisionCommand),
     Firstboot(FirstbootArgs),
+    Install(InstallArgs),
     Demo(DemoArgs),
     /// Print the JSON Schema of the document.
     Schema,

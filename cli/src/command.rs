@@ -71,7 +71,8 @@ pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Exit, Failure> {
             terraform::run(&command, &settings, screen)
         }
         Command::Provision(command) => provision::run(&command, &talk(&global, screen)?, screen),
-        Command::Firstboot(args) => Ok(firstboot::run(&args, &talk(&global, screen)?, screen)),
+        Command::Firstboot(args) => firstboot::run(&args, &talk(&global, screen)?, screen),
+        Command::Install(args) => firstboot::install(&args, screen),
         Command::Demo(args) => {
             let settings = Settings::load_for_demo(&global)?;
             screen.set_color(settings.color);

@@ -14,9 +14,17 @@ packer {
       source  = "github.com/hashicorp/googlecompute"
       version = ">= 1.1.0"
     }
+    hyperv = {
+      source  = "github.com/hashicorp/hyperv"
+      version = ">= 1.1.0"
+    }
     qemu = {
       source  = "github.com/hashicorp/qemu"
       version = ">= 1.0.10"
+    }
+    vsphere = {
+      source  = "github.com/hashicorp/vsphere"
+      version = ">= 1.2.0"
     }
   }
 }

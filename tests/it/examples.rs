@@ -33,6 +33,7 @@ async fn every_example_is_explained_and_valid_without_a_warning() {
         "content-switching",
         "https",
         "iis-farm",
+        "redfish",
         "ssh",
         "tcp",
         "vm",

@@ -50,6 +50,7 @@ mod http3;
 #[cfg(test)]
 mod http3_conformance;
 #[cfg(test)]
+mod installer;
 mod limits;
 #[cfg(test)]
 mod messages;

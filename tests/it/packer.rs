@@ -26,9 +26,10 @@ fn images() -> PathBuf {
 /// Runs Packer on the templates, with a folder of its own for what it keeps.
 async fn packer(home: &Path, command: &str, args: &[&str]) -> Finished {
     let images = format!("images={}", images().display());
+    let installer = format!("install_images={}", images().join("hardware").display());
     let program = format!("lbctl={}", lbctl_path().display());
     let templates = folder().display().to_string();
-    let fixed = ["-var", &images, "-var", &program];
+    let fixed = ["-var", &images, "-var", &installer, "-var", &program];
     let mut call = Command::new("packer");
     call.args([&[command], args, &fixed[..], &[templates.as_str()]].concat());
     call.current_dir(home)
@@ -61,6 +62,10 @@ async fn every_template_is_formatted_and_valid() {
         "azure_tenant_id=c",
         "-var",
         "aws_endpoint=http://127.0.0.1:1",
+        "-var",
+        "vsphere_user=d",
+        "-var",
+        "vsphere_password=e",
     ];
     let checked = packer(home.path(), "validate", &accounts).await;
     assert_eq!(checked.code(), 0, "{checked:?}");
@@ -141,4 +146,37 @@ async fn the_image_for_amazon_is_written_to_the_second_volume_of_a_machine_and_r
     let image = images().join("lbctl.raw");
     let image = format!("head -c 40M {} | sha256sum", image.display());
     assert_eq!(begin, run("sh", &["-c", &image]).await.stdout);
+}
+
+#[tokio::test]
+async fn every_format_is_the_same_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().display().to_string();
+    let program = lbctl_path().display().to_string();
+    let formats = ["--formats", "raw,vmdk,vhdx,vhd", &program, &output];
+    let mut build = Command::new(self::folder().join("appliance/build"));
+    let built = run_within(PATIENCE, build.args(formats)).await;
+    built.expect_success("packer/appliance/build");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let raw = std::fs::metadata(path("lbctl.raw")).unwrap().len();
+    for (name, format) in [
+        ("lbctl.vmdk", "vmdk"),
+        ("lbctl.vhdx", "vhdx"),
+        ("lbctl.vhd", "vpc"),
+    ] {
+        let (image, other) = (path(name), path("lbctl.raw"));
+        let told = run(
+            "qemu-img",
+            &["info", "--output", "json", "-f", format, &image],
+        )
+        .await;
+        let told: Value = serde_json::from_str(&told.stdout).unwrap();
+        assert_eq!(told["virtual-size"], raw, "{name}");
+        let compare = ["compare", "-f", format, "-F", "raw", &image, &other];
+        let compared = run("qemu-img", &compare).await;
+        assert!(
+            compared.stdout.contains("Images are identical"),
+            "{name}: {compared:?}"
+        );
+    }
 }

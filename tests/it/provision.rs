@@ -10,6 +10,7 @@ use tokio::process::Command;
 mod cluster;
 mod documents;
 mod life;
+mod redfish;
 mod refusals;
 mod resume;
 mod upgrades;

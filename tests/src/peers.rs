@@ -114,7 +114,14 @@ pub async fn python_server(script: &str, name: &str, args: &[&str]) -> PythonSer
 
 /// The Python of the tests with a program of `tests/peers`.
 pub fn python(script: &str) -> Command {
-    let python = std::env::var_os("LB_TESTS_PYTHON").map_or_else(
+    let mut command = Command::new(interpreter());
+    command.arg(peer_file(script));
+    command
+}
+
+/// The Python of the tests.
+pub(crate) fn interpreter() -> PathBuf {
+    std::env::var_os("LB_TESTS_PYTHON").map_or_else(
         || {
             let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
             let home =
@@ -124,10 +131,7 @@ pub fn python(script: &str) -> Command {
                 .join("lbctl-tests/venv/bin/python")
         },
         PathBuf::from,
-    );
-    let mut command = Command::new(python);
-    command.arg(peer_file(script));
-    command
+    )
 }
 
 /// A file of `tests/peers`.

@@ -18,4 +18,4 @@ pub use client::{Change, Client, Guard, Object};
 pub use enrol::{Enrolled, enrol};
 pub use error::{ClientError, Refusal};
 pub use event::Events;
-pub use tls::{ClientCertificate, Distrust, Trust, TrustError};
+pub use tls::{ClientCertificate, Distrust, Tls, Trust, TrustError};

@@ -123,6 +123,35 @@ pub(crate) fn connector(
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
+/// TLS to something else than a balancer, with the same trust: a management controller has a certificate that nobody
+/// vouches for, too.
+#[derive(Clone)]
+pub struct Tls(TlsConnector);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// TLS to those that are trusted like this.
+    ///
+    /// # Errors
+    /// Nobody can be trusted.
+    pub fn new(trust: &Trust) -> Result<Self, TrustError> {
+        connector(trust, None).map(Self)
+    }
+
+    /// Begins TLS on a connection to this host.
+    ///
+    /// # Errors
+    /// The other side breaks off, or is not trusted: [`Distrust::of`].
+    pub async fn begin(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        begin(&self.0, host, stream).await
+    }
+}
+
 impl ClientCertificate {
     fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TrustError> {
         let failed = |path: &PathBuf, source| TrustError::Own {
@@ -340,7 +369,7 @@ pub enum Distrust {
 
 impl Distrust {
     /// What an error of a connection says of trust, if that is what it is about.
-    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+    pub fn of(error: &io::Error) -> Option<Self> {
         let error = error.get_ref()?.downcast_ref::<Error>()?;
         let Error::InvalidCertificate(error) = error else {
             return None;

@@ -22,8 +22,8 @@ pub enum FirstBootError {
         /// The most that is read.
         limit: u64,
     },
-    /// A disk with a seed cannot be mounted.
-    #[error("the disk `{}` with the seed cannot be mounted", device.display())]
+    /// A disk cannot be mounted.
+    #[error("the disk `{}` cannot be mounted", device.display())]
     Mount {
         /// The disk.
         device: PathBuf,
@@ -88,7 +88,7 @@ impl FirstBootError {
                 "make the seed smaller: documents of any size go through the admin API"
             }
             Self::Mount { .. } => {
-                "write the seed to it once more, as ISO 9660 or VFAT with the label `cidata`"
+                "write it once more: a seed as ISO 9660 or VFAT with the label `cidata`"
             }
             Self::Metadata { .. } => {
                 "see whether the machine may read its metadata with a token (IMDSv2)"

@@ -5,12 +5,17 @@
 //! A seed that is wrong or missing leaves a machine that can be reached: with addresses from DHCP, and with
 //! what was wrong on its console.
 
+mod block;
 mod error;
+mod install;
+mod medium;
 mod metadata;
 mod network;
 mod nocloud;
 mod source;
 mod state;
+mod table;
+mod tell;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +25,7 @@ use lb_model::seed::{self, Seed};
 use lb_model::value::HostName;
 
 pub use error::FirstBootError;
+pub use install::{InstallError, install};
 use source::{Found, Source};
 
 /// What the first start is told by its caller.
@@ -84,9 +90,18 @@ pub fn run(options: &Options) -> Report {
     report
 }
 
+/// The disk for the state, which is waited for: one that is nothing but state, else the partition of the image.
+pub fn state_disk() -> Option<PathBuf> {
+    block::eventually(block::PATIENCE, || {
+        let labels = ["lbctl-data", install::STATE_LABEL];
+        let found = labels.into_iter().find_map(block::labelled);
+        found.map(|(device, _)| device)
+    })
+}
+
 /// Looks for the seed. The metadata of a cloud can only be asked for over a network.
 fn look(options: &Options, report: &mut Report) -> Result<Option<Found>, FirstBootError> {
-    let source = Source::find(options.seed.as_deref(), options.timeout);
+    let source = Source::find(options.seed.as_deref(), &options.state_dir, options.timeout);
     if matches!(source, Some(Source::Metadata)) && !options.no_network {
         network::set_up(&std::collections::BTreeMap::new(), options.timeout, report);
     }

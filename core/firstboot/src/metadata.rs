@@ -71,6 +71,7 @@ async fn ask(to: SocketAddr, patience: Duration) -> Result<Found, String> {
             .await?
             .and_then(|name| name.trim().parse().ok()),
         user_data: ask("/latest/user-data").await?,
+        lasting: None,
     })
 }
 

@@ -3,12 +3,18 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use lb_model::seed::{self, Seed};
 use lb_model::value::HostName;
 
 use crate::error::FirstBootError;
-use crate::{metadata, nocloud};
+use crate::state::SEED;
+use crate::{medium, metadata, nocloud};
+
+/// Between two looks for disks that come up.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The largest file of a seed that is read.
 pub(crate) const BYTES_MAX: u64 = 1 << 20;
@@ -20,6 +26,10 @@ pub(crate) enum Source {
     Path(PathBuf),
     /// A disk with the label `cidata`.
     Disk(PathBuf),
+    /// The place for a seed on the CD of the appliance.
+    Medium(PathBuf),
+    /// What the installer has left with the state.
+    State(PathBuf),
     /// The metadata service of EC2.
     Metadata,
 }
@@ -34,25 +44,46 @@ pub(crate) struct Found {
     /// What whoever made the machine calls it.
     pub(crate) hostname: Option<HostName>,
     pub(crate) user_data: Option<String>,
+    /// The same without what is good once, where that is to be left in its place.
+    pub(crate) lasting: Option<String>,
 }
 
 impl Source {
-    /// Looks for a seed: the one that is named; a disk; the cloud, on a machine of a cloud.
-    pub(crate) fn find(named: Option<&Path>, timeout: Duration) -> Option<Self> {
+    /// Looks for a seed: the one that is named; a disk; the CD; what the installer left; the cloud, on a machine of
+    /// a cloud.
+    pub(crate) fn find(named: Option<&Path>, state_dir: &Path, timeout: Duration) -> Option<Self> {
         if let Some(path) = named {
             return Some(Self::Path(path.to_owned()));
         }
-        let is_cloud = is_ec2();
-        // Disks may come up a moment after the system; a cloud has none.
-        let patience = if is_cloud {
-            Duration::ZERO
-        } else {
-            timeout.min(Duration::from_secs(2))
-        };
-        if let Some(device) = nocloud::find(patience) {
-            return Some(Self::Disk(device));
+        if let Some(found) = Self::now() {
+            return Some(found);
         }
-        is_cloud.then_some(Self::Metadata)
+        let left = state_dir.join(SEED);
+        if left.exists() {
+            return Some(Self::State(left));
+        }
+        if is_ec2() {
+            return Some(Self::Metadata);
+        }
+        // Disks may come up a moment after the system.
+        let until = Instant::now() + timeout.min(Duration::from_secs(2));
+        while Instant::now() < until {
+            sleep(PAUSE);
+            if let Some(found) = Self::now() {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// A seed on a disk or a CD that is there.
+    pub(crate) fn now() -> Option<Self> {
+        let disk = nocloud::now().map(Self::Disk);
+        disk.or_else(|| {
+            let device = medium::now()?;
+            let is_filled = medium::seed(&device).is_ok_and(|seed| seed.is_some());
+            is_filled.then_some(Self::Medium(device))
+        })
     }
 
     pub(crate) fn read(&self, timeout: Duration) -> Result<Found, FirstBootError> {
@@ -63,7 +94,26 @@ impl Source {
                 instance: "seed".to_owned(),
                 hostname: None,
                 user_data: Some(text(path)?),
+                lasting: None,
             }),
+            Self::Medium(device) => Ok(Found {
+                from: format!("the CD in {}", device.display()),
+                instance: "cd".to_owned(),
+                hostname: None,
+                user_data: medium::seed(device)?,
+                lasting: None,
+            }),
+            Self::State(path) => {
+                let user_data = text(path)?;
+                let lasting = seed::read(&user_data).ok().and_then(without_token);
+                Ok(Found {
+                    from: "the installation".to_owned(),
+                    instance: "installed".to_owned(),
+                    hostname: None,
+                    user_data: Some(user_data),
+                    lasting,
+                })
+            }
             Self::Disk(device) => nocloud::with(device, |path| {
                 folder(path, format!("the disk {}", device.display()))
             }),
@@ -85,7 +135,14 @@ pub(crate) fn folder(path: &Path, from: String) -> Result<Found, FirstBootError>
         instance: value("instance-id").unwrap_or_else(|| "seed".to_owned()),
         hostname: value("local-hostname").and_then(|name| name.parse().ok()),
         user_data: optional(&path.join("user-data"))?,
+        lasting: None,
     })
+}
+
+/// The seed without the token in it, when it has one.
+fn without_token(mut seed: Seed) -> Option<String> {
+    seed.admin.enrolment_token.take()?;
+    Some(seed.to_user_data())
 }
 
 fn optional(path: &Path) -> Result<Option<String>, FirstBootError> {

@@ -19,6 +19,9 @@ const DOCUMENT: &str = "lb.toml";
 const TOKEN: &str = "enrolment-token";
 const MEMORY: &str = "firstboot.json";
 
+/// The seed that the installer leaves with the state.
+pub(crate) const SEED: &str = "seed";
+
 /// What was given already.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -43,12 +46,14 @@ pub(crate) fn put(
     let (Some(found), Some(seed)) = (found, seed) else {
         return begin_empty(dir);
     };
+    let counts = found.lasting.as_ref().or(found.user_data.as_ref());
     let now = Memory {
         instance: found.instance.clone(),
-        seed: sha256(found.user_data.as_deref().unwrap_or_default()),
+        seed: sha256(counts.map_or("", String::as_str)),
         document: remembered.document.clone(),
     };
-    if now == remembered {
+    // A token that stands there was not given yet.
+    if now == remembered && found.lasting.is_none() {
         return Ok(());
     }
     let written = document(dir, seed, &remembered, report)?;
@@ -58,7 +63,11 @@ pub(crate) fn put(
     }
     let document = written.unwrap_or(remembered.document);
     let text = serde_json::to_string(&Memory { document, ..now }).unwrap_or_default();
-    write(dir, MEMORY, &text)
+    write(dir, MEMORY, &text)?;
+    match &found.lasting {
+        Some(lasting) => write(dir, SEED, lasting),
+        None => Ok(()),
+    }
 }
 
 /// A balancer does not start without a document; an empty one is one.
@@ -129,7 +138,7 @@ fn remembered(dir: &Path) -> Memory {
 }
 
 /// Writes a file at once or not at all, for the user to whom the state directory belongs.
-fn write(dir: &Path, file: &str, content: &str) -> Result<(), FirstBootError> {
+pub(crate) fn write(dir: &Path, file: &str, content: &str) -> Result<(), FirstBootError> {
     let path = dir.join(file);
     let part = path.with_extension("part");
     let written = || -> io::Result<()> {
@@ -155,7 +164,11 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> FirstBootError {
 }
 
 fn sha256(text: &str) -> String {
-    let digest = Sha256::digest(text);
+    hex(&Sha256::digest(text))
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().fold(String::new(), |mut text, byte| {
         // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");

@@ -14,7 +14,19 @@ use crate::parse::{Draft, Format};
 use crate::problem::{Code, Path, Problem};
 use crate::schema::{Shape, tidy};
 use crate::validate::Found;
-use crate::value::{HostAddress, HostName, InterfaceAddress, ListenAddress, MacAddress, Name};
+use crate::value::{
+    ApiUrl, DiskName, HostAddress, HostName, InterfaceAddress, ListenAddress, MacAddress, Name,
+};
+
+/// What stands on a CD of the appliance where the seed of one machine may be put, up to the end of the place, which
+/// spaces fill.
+pub const SLOT: &str = "#lbctl-seed-slot 1";
+
+/// The name of that place in the CD's folder.
+pub const SLOT_FILE: &str = "SEED.SLT";
+
+/// The label of such a CD.
+pub const CD_LABEL: &str = "LBCTL";
 
 /// The first line of user data that is a seed.
 pub const FIRST_LINE: &str = "#lbctl";
@@ -37,6 +49,56 @@ pub struct Seed {
     /// of them ask for an address (DHCP).
     #[serde(default)]
     pub network: BTreeMap<Name, Interface>,
+    /// A machine that has started from the CD of the appliance installs it on a disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<Install>,
+}
+
+/// How the appliance is installed on a disk. What a balancer remembers on that disk stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Install {
+    /// The disk; when absent, the only one that is neither removable nor on USB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskName>,
+    /// Overwrite a disk that holds something else.
+    #[serde(default)]
+    pub wipe: bool,
+    /// Whose balancer it is. It is written to the disk, and one of somebody else is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<DiskOwner>,
+    /// Take over a disk with the balancer of another owner.
+    #[serde(default)]
+    pub adopt: bool,
+    /// Where the installer tells what it does, as texts that it posts; nobody has to be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tell: Option<ApiUrl>,
+    /// What the machine does when it is installed.
+    #[serde(default)]
+    pub then: Then,
+}
+
+/// Whose balancer is on a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskOwner {
+    /// The fleet.
+    pub fleet: Name,
+    /// The balancer.
+    pub balancer: Name,
+    /// Which state of that fleet provisions it.
+    pub lineage: Name,
+}
+
+/// What a machine does when it is installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// It switches off, so that the CD can be taken out.
+    #[default]
+    PowerOff,
+    /// It starts again.
+    Restart,
 }
 
 /// How a new machine is administered.

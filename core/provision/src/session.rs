@@ -18,6 +18,7 @@ use crate::plan::{BalancerPlan, FleetPlan};
 use crate::program::Program;
 use crate::state::{Recorded, Store, StoreError};
 use crate::step::Step;
+use crate::target::appliance::in_full;
 use crate::target::{Goal, Left, Place, Refusal, Seen};
 use crate::wanted::{Document, Owner, Wanted, WantedError, WantedProgram};
 
@@ -290,7 +291,7 @@ impl Session {
 /// The error of a machine without the name of the balancer, which stands above it.
 fn without_name(error: &ProvisionError) -> String {
     match error {
-        ProvisionError::Machine { source, .. } => source.to_string(),
+        ProvisionError::Machine { source, .. } => in_full(source),
         ProvisionError::Store(_)
         | ProvisionError::Wanted(_)
         | ProvisionError::OwnProgram(_)

@@ -29,7 +29,8 @@ pub(super) async fn interrupt(
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut interrupted = None;
-    let patience = Duration::from_mins(1);
+    // A step on hardware tells little while its machine starts, and that takes its time.
+    let patience = Duration::from_mins(5);
     while let Some(line) = within("an event", patience, lines.next_line())
         .await
         .unwrap()

@@ -11,6 +11,7 @@ fn found(instance: &str, user_data: &str) -> Found {
         instance: instance.to_owned(),
         hostname: None,
         user_data: Some(user_data.to_owned()),
+        lasting: None,
     }
 }
 

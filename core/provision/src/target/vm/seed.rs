@@ -26,6 +26,7 @@ pub(super) fn user_data(wanted: &Wanted, shape: &Shape, token: Option<&str>) -> 
             enrolment_token: token.map(str::to_owned),
         },
         network: shape.network.clone(),
+        install: None,
     };
     seed.to_user_data()
 }
