@@ -18,8 +18,7 @@ use super::look::{access, address, release};
 use super::plan::Work;
 use super::qemu;
 use super::qmp::Qmp;
-use super::seed;
-use crate::target::{Left, appliance};
+use crate::target::{Left, appliance, seed};
 use crate::wanted::{Access, Wanted};
 
 /// For how long it may stop: it drains first.
@@ -160,7 +159,7 @@ async fn state_disk(place: &Place) -> Result<(), VmError> {
 /// Makes the seed with a token that nobody knows yet.
 fn put_seed(place: &Place, wanted: &Wanted, kept: &Kept) -> Result<(), VmError> {
     let token = token::text(&folder::random()?);
-    let user_data = seed::user_data(wanted, &token);
+    let user_data = seed::user_data(wanted, wanted.document.as_ref(), &token);
     let meta_data = seed::meta_data(&kept.instance, &wanted.name);
     let files = [
         ("meta-data", meta_data.as_bytes()),

@@ -5,22 +5,21 @@ use std::collections::BTreeMap;
 use lb_model::seed::{Seed, SeedAdmin};
 use lb_model::value::Name;
 
-use crate::wanted::Wanted;
+use crate::wanted::{Document, Wanted};
 
 /// The label of a disk that is nothing but state, by which the appliance knows it.
-pub(super) const STATE_LABEL: &str = "lbctl-data";
+pub(crate) const STATE_LABEL: &str = "lbctl-data";
 
-pub(super) fn meta_data(instance: &str, name: &Name) -> String {
+/// What tells a machine from its copies, as `NoCloud` has it.
+pub(crate) fn meta_data(instance: &str, name: &Name) -> String {
     format!("instance-id: {instance}\nlocal-hostname: {name}\n")
 }
 
-pub(super) fn user_data(wanted: &Wanted, token: &str) -> String {
+/// The seed as user data, with this document and the token that makes the first one of the balancer.
+pub(crate) fn user_data(wanted: &Wanted, document: Option<&Document>, token: &str) -> String {
     let seed = Seed {
         hostname: wanted.name.as_str().parse().ok(),
-        document: wanted
-            .document
-            .as_ref()
-            .map(|document| document.text.clone()),
+        document: document.map(|document| document.text.clone()),
         admin: SeedAdmin {
             address: wanted.balancer.admin_address(),
             enrolment_token: Some(token.to_owned()),
