@@ -219,10 +219,8 @@ pub type Answer<T> = Result<T, CloudError>;
 /// EC2, or what stands in for it.
 pub trait Cloud: Send + Sync {
     /// The network of a subnet, or the default one of the account.
-    fn network(
-        &self,
-        subnet: Option<&str>,
-    ) -> impl Future<Output = Answer<Option<Network>>> + Send;
+    fn network(&self, subnet: Option<&str>)
+    -> impl Future<Output = Answer<Option<Network>>> + Send;
     /// An image.
     fn image(&self, id: &str) -> impl Future<Output = Answer<Option<Image>>> + Send;
     /// Machines.

@@ -124,7 +124,10 @@ impl CloudError {
                 }
             }
             "OptInRequired" | "PendingVerification" => Self::Region { message },
-            "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "Unavailable"
+            "RequestLimitExceeded"
+            | "Throttling"
+            | "ThrottlingException"
+            | "Unavailable"
             | "ServiceUnavailable" => Self::Throttled { message },
             "IdempotentParameterMismatch" => Self::TokenUsed,
             "IdempotentInstanceTerminated" => Self::TokenOver,
@@ -190,10 +193,7 @@ mod tests {
     fn codes_are_told_apart_by_what_there_is_to_do() {
         let of = |code: &str| CloudError::of("ec2:RunInstances", code, "told", None);
         assert!(matches!(of("AuthFailure"), CloudError::Credentials { .. }));
-        assert!(matches!(
-            of("VcpuLimitExceeded"),
-            CloudError::Quota { .. }
-        ));
+        assert!(matches!(of("VcpuLimitExceeded"), CloudError::Quota { .. }));
         assert!(matches!(
             of("RequestLimitExceeded"),
             CloudError::Throttled { .. }

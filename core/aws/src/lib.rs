@@ -7,7 +7,8 @@ mod error;
 mod sdk;
 
 pub use cloud::{
-    Address, Answer, By, Cloud, Group, Image, Instance, Key, Launch, Network, NewGroup, Rule, State, Tags,
+    Address, Answer, By, Cloud, Group, Image, Instance, Key, Launch, Network, NewGroup, Rule,
+    State, Tags,
 };
 pub use error::CloudError;
 #[cfg(feature = "sdk")]

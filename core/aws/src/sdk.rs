@@ -9,10 +9,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::{ProvideCredentials, Region};
 use aws_sdk_ec2::types::{
-    AttributeValue, BlockDeviceMapping, EbsBlockDevice, HttpTokensState,
-    InstanceAttributeName, InstanceMarketOptionsRequest, InstanceMetadataEndpointState,
-    InstanceMetadataOptionsRequest, MarketType, ResourceType, SecureBlobAttributeValue,
-    ShutdownBehavior, VolumeType,
+    AttributeValue, BlockDeviceMapping, EbsBlockDevice, HttpTokensState, InstanceAttributeName,
+    InstanceMarketOptionsRequest, InstanceMetadataEndpointState, InstanceMetadataOptionsRequest,
+    MarketType, ResourceType, SecureBlobAttributeValue, ShutdownBehavior, VolumeType,
 };
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -132,10 +131,7 @@ impl Cloud for Ec2 {
         };
         Ok(found.images().first().map(|image| Image {
             name: image.name().unwrap_or_default().to_owned(),
-            state: image
-                .state()
-                .map_or("", |state| state.as_str())
-                .to_owned(),
+            state: image.state().map_or("", |state| state.as_str()).to_owned(),
             root_device: image.root_device_name().unwrap_or("/dev/xvda").to_owned(),
         }))
     }
@@ -204,7 +200,10 @@ impl Cloud for Ec2 {
             .description(&group.description)
             .vpc_id(&group.vpc)
             .tag_specifications(specification(ResourceType::SecurityGroup, &group.tags));
-        let made = call.send().await.map_err(failed("ec2:CreateSecurityGroup"))?;
+        let made = call
+            .send()
+            .await
+            .map_err(failed("ec2:CreateSecurityGroup"))?;
         Ok(made.group_id().unwrap_or_default().to_owned())
     }
 
@@ -365,7 +364,10 @@ impl Cloud for Ec2 {
             .create_tags()
             .set_resources(Some(ids.to_vec()))
             .set_tags(Some(tags.iter().map(to_tag).collect()));
-        call.send().await.map(drop).map_err(failed("ec2:CreateTags"))
+        call.send()
+            .await
+            .map(drop)
+            .map_err(failed("ec2:CreateTags"))
     }
 
     async fn untag(&self, ids: &[String], keys: &[String]) -> Answer<()> {
@@ -376,7 +378,10 @@ impl Cloud for Ec2 {
             .delete_tags()
             .set_resources(Some(ids.to_vec()))
             .set_tags(Some(tags));
-        call.send().await.map(drop).map_err(failed("ec2:DeleteTags"))
+        call.send()
+            .await
+            .map(drop)
+            .map_err(failed("ec2:DeleteTags"))
     }
 
     async fn console(&self, id: &str) -> Answer<String> {
@@ -430,7 +435,9 @@ fn run_instances(client: &Client, launch: &Launch) -> RunInstances {
             .market_type(MarketType::Spot)
             .build();
         let tags = specification(ResourceType::SpotInstancesRequest, &launch.tags);
-        call = call.instance_market_options(market).tag_specifications(tags);
+        call = call
+            .instance_market_options(market)
+            .tag_specifications(tags);
     } else {
         call = call.instance_initiated_shutdown_behavior(ShutdownBehavior::Stop);
     }

@@ -7,6 +7,8 @@
 mod cloud;
 mod error;
 mod facts;
+#[cfg(test)]
+mod fake;
 mod look;
 mod machine;
 mod marks;

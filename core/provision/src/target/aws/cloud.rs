@@ -24,7 +24,10 @@ pub(super) type Live = absent::Absent;
 impl Place {
     /// The way there. Nothing is asked yet, and no credentials are looked for.
     #[cfg(feature = "aws")]
-    #[expect(clippy::unnecessary_wraps, reason = "a program without the feature has no way there")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "a program without the feature has no way there"
+    )]
     pub(crate) fn new(target: &AwsTarget) -> Result<Self, AwsError> {
         let options = lb_aws::Options {
             region: target.region.to_string(),

@@ -55,7 +55,9 @@ pub enum AwsError {
         why: Box<ClientError>,
     },
     /// A machine that was made anew is not well; the one before serves.
-    #[error("bad image: the machine that was made of {image} is not well and was terminated; the one before serves on: {why}{console}")]
+    #[error(
+        "bad image: the machine that was made of {image} is not well and was terminated; the one before serves on: {why}{console}"
+    )]
     BadImage {
         /// The image.
         image: String,

@@ -21,16 +21,16 @@ pub(super) async fn look<C: Cloud, B: Balancers>(
         found => found.map_err(AwsError::while_("looking for the network"))?,
     };
     let account = network.as_ref().map(|network| network.account.clone());
-    let network = network.map(|network| network.vpc).ok_or_else(|| no_network(subnet));
+    let network = network
+        .map(|network| network.vpc)
+        .ok_or_else(|| no_network(subnet));
     let image = image(site).await?;
     let unfit = match &image {
         Ok(image) => trial(site, &facts, image).await?,
         Err(refusal) => Some(refusal.clone()),
     };
     let current = facts.current().cloned();
-    let access = current
-        .as_ref()
-        .and_then(|instance| site.access(instance));
+    let access = current.as_ref().and_then(|instance| site.access(instance));
     let told = match (&access, current.as_ref().map(|instance| instance.state)) {
         (Some(access), Some(lb_aws::State::Running)) => {
             let document = site.wanted.document.as_ref();

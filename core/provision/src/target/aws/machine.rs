@@ -147,12 +147,15 @@ async fn by_token<C: Cloud, B: Balancers>(
     token: &str,
 ) -> Result<Instance, AwsError> {
     let by = By::Token(token.to_owned());
-    until(VISIBLE, || too_slow("EC2 did not show the machine that it has made", VISIBLE), async || {
-        let found = site.cloud.instances(&by).await;
-        let found = found.map_err(AwsError::while_("looking for the machine"))?;
-        Ok(found.into_iter().next())
-    })
-    .await
+    until!(
+        VISIBLE,
+        || too_slow("EC2 did not show the machine that it has made", VISIBLE),
+        {
+            let found = site.cloud.instances(&by).await;
+            let found = found.map_err(AwsError::while_("looking for the machine"))?;
+            Ok(found.into_iter().next())
+        }
+    )
 }
 
 pub(super) fn too_slow(what: &str, limit: Duration) -> AwsError {
@@ -171,7 +174,7 @@ pub(super) async fn reaches<C: Cloud, B: Balancers>(
     let by = By::Id(id.to_owned());
     let word = states.first().map_or("", |state| state.as_str());
     let late = || too_slow(&format!("the machine {id} did not become {word}"), SETTLED);
-    until(SETTLED, late, async || {
+    until!(SETTLED, late, {
         let found = match site.cloud.instances(&by).await {
             Err(error) if error.is_not_found() => return Ok(None),
             found => found.map_err(AwsError::while_("looking at the machine"))?,
@@ -187,7 +190,6 @@ pub(super) async fn reaches<C: Cloud, B: Balancers>(
         }
         Ok(None)
     })
-    .await
 }
 
 /// That a machine has ended by itself.
@@ -256,7 +258,7 @@ pub(super) async fn terminate<C: Cloud, B: Balancers>(
     }
     let by = By::Id(id.to_owned());
     let late = || too_slow(&format!("the machine {id} did not end"), SETTLED);
-    until(SETTLED, late, async || {
+    until!(SETTLED, late, {
         let found = match site.cloud.instances(&by).await {
             Err(error) if error.is_not_found() => return Ok(Some(())),
             found => found.map_err(AwsError::while_("looking at the machine"))?,
@@ -264,7 +266,6 @@ pub(super) async fn terminate<C: Cloud, B: Balancers>(
         let is_there = found.iter().any(|found| found.state != State::Terminated);
         Ok((!is_there).then_some(()))
     })
-    .await
 }
 
 /// Makes the first token of the balancer in a machine that runs, and marks the machine with its certificate.
@@ -300,7 +301,10 @@ pub(super) async fn enrol<C: Cloud, B: Balancers>(
         marks::CERTIFICATE.to_owned(),
         certificate.unwrap_or_default(),
     )]);
-    let marked = site.cloud.tag(std::slice::from_ref(&instance.id), &tags).await;
+    let marked = site
+        .cloud
+        .tag(std::slice::from_ref(&instance.id), &tags)
+        .await;
     marked.map_err(AwsError::while_("marking the machine"))?;
     Ok(access)
 }

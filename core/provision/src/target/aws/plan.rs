@@ -18,7 +18,8 @@ use crate::wanted::{Owner, Wanted, sha256};
 pub(super) const USER_DATA_BYTES_MAX: usize = 16 << 10;
 
 /// As long as the token of a seed.
-const TOKEN_LIKE: &str = "lbctl_0000000000000000000000000000000000000000000000000000000000000000_00000000";
+const TOKEN_LIKE: &str =
+    "lbctl_0000000000000000000000000000000000000000000000000000000000000000_00000000";
 
 /// What a step does in EC2.
 #[derive(Clone, Debug, PartialEq)]
@@ -243,7 +244,10 @@ fn around(seen: &Observed, wanted: &Wanted, steps: &mut Steps<'_>) -> Result<(),
 fn words<'r>(rules: impl Iterator<Item = &'r Rule>) -> String {
     let words = rules.map(|rule| match rule.from == rule.to {
         true => format!("{} {} from {}", rule.protocol, rule.from, rule.network),
-        false => format!("{} {}-{} from {}", rule.protocol, rule.from, rule.to, rule.network),
+        false => format!(
+            "{} {}-{} from {}",
+            rule.protocol, rule.from, rule.to, rule.network
+        ),
     });
     words.collect::<Vec<_>>().join(", ")
 }
@@ -265,7 +269,10 @@ fn machine(
         return Ok(false);
     }
     if let Some(successor) = seen.facts.successor() {
-        let title = format!("machine {}, which an interrupted run has made", successor.id);
+        let title = format!(
+            "machine {}, which an interrupted run has made",
+            successor.id
+        );
         steps.add(Sign::Remove, "abandon", title, Work::Abandon);
     }
     let kind = seen.target.instance_type.as_str();
@@ -278,7 +285,11 @@ fn machine(
             step.effect = Effect::Restart;
         }
     } else if current.state != State::Running {
-        let title = format!("the machine {} runs; it is {}", current.id, current.state.as_str());
+        let title = format!(
+            "the machine {} runs; it is {}",
+            current.id,
+            current.state.as_str()
+        );
         steps.add(Sign::Add, "start", title, Work::Start);
     }
     Ok(false)
@@ -318,7 +329,8 @@ fn replace(
         return Err(unfit.clone());
     }
     if wanted.document.is_none() && !seen.has_access {
-        let help = "name its `document` in the fleet, or see that its balancer can be reached first";
+        let help =
+            "name its `document` in the fleet, or see that its balancer can be reached first";
         let why = "another machine would have no document: the fleet names none, and the one that serves cannot be \
                    asked for its own";
         return Err(refusal(why.to_owned(), help));
@@ -328,7 +340,10 @@ fn replace(
     } else {
         "its address is another one"
     };
-    let title = format!("machine beside the one that serves: {}; {moves}", differences.join(", "));
+    let title = format!(
+        "machine beside the one that serves: {}; {moves}",
+        differences.join(", ")
+    );
     let work = Work::Replace(image.to_owned());
     steps.add(Sign::Change, "replace", title, work).effect = Effect::Drain;
     Ok(())
@@ -348,7 +363,10 @@ fn address(seen: &Observed, is_new: bool, steps: &mut Steps<'_>) {
     }
     let current = facts.current().map(|instance| instance.id.as_str());
     let is_given = facts.addresses.iter().any(|address| {
-        let given = address.given.as_ref().map(|(instance, _)| instance.as_str());
+        let given = address
+            .given
+            .as_ref()
+            .map(|(instance, _)| instance.as_str());
         given.is_some() && given == current
     });
     if (is_new || !is_given) && !steps.has("replace") {
@@ -418,7 +436,9 @@ fn document(
 fn is_prunable(seen: &Observed, wanted: &Wanted) -> bool {
     let name = key_name(&seen.target, &wanted.owner);
     let keys = seen.facts.keys.iter();
-    let has_old_key = keys.map(|key| Some(&key.name)).any(|key| key != name.as_ref());
+    let has_old_key = keys
+        .map(|key| Some(&key.name))
+        .any(|key| key != name.as_ref());
     let is_elastic = seen.target.elastic_address;
     has_old_key || (is_elastic && surplus(&seen.facts, true).next().is_some())
 }
@@ -455,7 +475,8 @@ fn vanish(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
             [] => "what is left of it:".to_owned(),
             ids => format!("machine {},", ids.join(" and ")),
         };
-        let title = format!("{machine} addresses, keys, security group; open requests finish first");
+        let title =
+            format!("{machine} addresses, keys, security group; open requests finish first");
         steps
             .add(Sign::Remove, "destroy", title, Work::Destroy)
             .effect = Effect::Drain;
@@ -467,4 +488,4 @@ fn vanish(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -13,9 +13,7 @@ use super::site::{Balancers, Site, until};
 const FREE: Duration = Duration::from_mins(5);
 
 /// Removes everything of a balancer: the machine first, the security group, which says whose all of it is, at last.
-pub(super) async fn destroy<C: Cloud, B: Balancers>(
-    site: &Site<'_, C, B>,
-) -> Result<(), AwsError> {
+pub(super) async fn destroy<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Result<(), AwsError> {
     let facts = site.ours().await?;
     for instance in facts.not_terminated() {
         machine::terminate(site, instance, true).await?;
@@ -24,7 +22,10 @@ pub(super) async fn destroy<C: Cloud, B: Balancers>(
         release(site, address).await?;
     }
     for key in &facts.keys {
-        done(site.cloud.delete_key(&key.id).await, "removing the key pair")?;
+        done(
+            site.cloud.delete_key(&key.id).await,
+            "removing the key pair",
+        )?;
     }
     if let Some(group) = &facts.group {
         delete_group(site, &group.id).await?;
@@ -42,20 +43,22 @@ pub(super) async fn release<C: Cloud, B: Balancers>(
         done(taken, "taking the elastic address from the machine")?;
     }
     let late = || too_slow("the elastic address did not become free", FREE);
-    until(FREE, late, async || {
+    until!(FREE, late, {
         match site.cloud.release(&address.id).await {
             Err(CloudError::InUse { .. }) => Ok(None),
             released => done(released, "giving the elastic address back").map(Some),
         }
     })
-    .await
 }
 
 /// Removes what nobody needs any more, beside the machine that serves.
 pub(super) async fn prune<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Result<(), AwsError> {
     let facts = site.ours().await?;
     let wanted = machine::key_name(site);
-    let keys = facts.keys.iter().filter(|key| Some(&key.name) != wanted.as_ref());
+    let keys = facts
+        .keys
+        .iter()
+        .filter(|key| Some(&key.name) != wanted.as_ref());
     for key in keys {
         done(site.cloud.delete_key(&key.id).await, "removing a key pair")?;
     }
@@ -84,7 +87,7 @@ async fn delete_group<C: Cloud, B: Balancers>(
     id: &str,
 ) -> Result<(), AwsError> {
     let mut last = None;
-    let deleted = until(FREE, || AwsError::Changed(String::new()), async || {
+    let deleted = until!(FREE, || AwsError::Changed(String::new()), {
         match site.cloud.delete_group(id).await {
             Err(error @ CloudError::InUse { .. }) => {
                 last = Some(error);
@@ -92,8 +95,7 @@ async fn delete_group<C: Cloud, B: Balancers>(
             }
             deleted => done(deleted, "removing the security group").map(Some),
         }
-    })
-    .await;
+    });
     match (deleted, last) {
         (Err(AwsError::Changed(_)), Some(error)) => {
             Err(AwsError::while_("removing the security group")(error))

@@ -136,7 +136,11 @@ async fn take_over<C: Cloud, B: Balancers>(
     current: &Instance,
     successor: &Instance,
 ) -> Result<(), AwsError> {
-    if let Some(address) = facts.addresses.first().filter(|_| site.target.elastic_address) {
+    if let Some(address) = facts
+        .addresses
+        .first()
+        .filter(|_| site.target.elastic_address)
+    {
         let moved = site.cloud.associate(&address.id, &successor.id).await;
         moved.map_err(AwsError::while_("moving the elastic address"))?;
     }

@@ -95,7 +95,10 @@ async fn group<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Result<(), AwsE
     let owner = &site.wanted.owner;
     let new = NewGroup {
         name: group_name(owner),
-        description: format!("lbctl: balancer {} of the fleet {}", owner.balancer, owner.fleet),
+        description: format!(
+            "lbctl: balancer {} of the fleet {}",
+            owner.balancer, owner.fleet
+        ),
         vpc: network.vpc,
         tags: marks::of(owner, site.target),
     };
@@ -121,12 +124,11 @@ async fn named<C: Cloud, B: Balancers>(
 ) -> Result<Group, AwsError> {
     let by = By::Name(new.name.clone());
     let late = || machine::too_slow("EC2 did not show the security group", VISIBLE);
-    until(VISIBLE, late, async || {
+    until!(VISIBLE, late, {
         let found = site.cloud.groups(&by).await;
         let found = found.map_err(AwsError::while_("looking for the security group"))?;
         Ok(found.into_iter().find(|group| group.vpc == new.vpc))
     })
-    .await
 }
 
 /// Lets in who shall come in, and then nobody else.
@@ -276,20 +278,17 @@ async fn associate<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Result<Left
     let given = site.cloud.associate(&address.id, &instance.id).await;
     given.map_err(AwsError::while_("giving the machine its elastic address"))?;
     let late = || machine::too_slow("the machine did not get its elastic address", VISIBLE);
-    until(VISIBLE, late, async || {
+    until!(VISIBLE, late, {
         let instance = current(site).await?;
         Ok((instance.public == address.address).then_some(()))
-    })
-    .await?;
+    })?;
     access(site).await
 }
 
 /// Where and how the balancer is reached now.
 async fn access<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Result<Left, AwsError> {
     let instance = current(site).await?;
-    Ok(site
-        .access(&instance)
-        .map_or(Left::Nothing, Left::Access))
+    Ok(site.access(&instance).map_or(Left::Nothing, Left::Access))
 }
 
 async fn tags<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Result<(), AwsError> {
@@ -323,3 +322,6 @@ async fn document<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Result<(), A
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

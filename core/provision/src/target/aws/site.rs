@@ -49,7 +49,8 @@ pub(super) trait Balancers: Send + Sync {
         document: &Document,
     ) -> impl Future<Output = Result<(), ClientError>> + Send;
     /// The document that it serves.
-    fn document(&self, access: &Access) -> impl Future<Output = Result<String, ClientError>> + Send;
+    fn document(&self, access: &Access)
+    -> impl Future<Output = Result<String, ClientError>> + Send;
 }
 
 /// The real ones.
@@ -135,11 +136,10 @@ impl<C: Cloud, B: Balancers> Site<'_, C, B> {
         is_there: impl Fn(&Facts) -> bool,
     ) -> Result<Facts, AwsError> {
         let gone = || AwsError::Changed(format!("the {what} is not there any more"));
-        until(VISIBLE, gone, async || {
+        until!(VISIBLE, gone, {
             let facts = self.ours().await?;
             Ok(is_there(&facts).then_some(facts))
         })
-        .await
     }
 
     /// What there is, which must not be somebody else's.
@@ -157,22 +157,47 @@ pub(super) fn reached(instance: &Instance) -> Option<IpAddr> {
     instance.public.or(instance.private)
 }
 
-/// Asks again and again until there is an answer, ever more slowly.
-pub(super) async fn until<T>(
-    limit: Duration,
-    too_late: impl FnOnce() -> AwsError,
-    mut ask: impl AsyncFnMut() -> Result<Option<T>, AwsError>,
-) -> Result<T, AwsError> {
-    let end = Instant::now() + limit;
-    let (mut pause, longest) = PAUSES;
-    loop {
-        if let Some(answer) = ask().await? {
-            return Ok(answer);
+/// How long to go on asking.
+#[derive(Debug)]
+pub(super) struct Patience {
+    end: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    pub(super) fn of(limit: Duration) -> Self {
+        Self {
+            end: Instant::now() + limit,
+            pause: PAUSES.0,
         }
-        if Instant::now() >= end {
-            return Err(too_late());
+    }
+
+    /// Waits, each time longer. Gives whether to ask again.
+    pub(super) async fn pause(&mut self) -> bool {
+        if Instant::now() >= self.end {
+            return false;
         }
-        sleep(pause).await;
-        pause = (pause * 3 / 2).min(longest);
+        sleep(self.pause).await;
+        self.pause = (self.pause * 3 / 2).min(PAUSES.1);
+        true
     }
 }
+
+/// Asks again and again until there is an answer, ever more slowly. No function, as what asks would have to be
+/// a closure, and futures of those cannot be sent to another thread.
+macro_rules! until {
+    ($limit:expr, $too_late:expr, $ask:block) => {{
+        let mut patience = crate::target::aws::site::Patience::of($limit);
+        loop {
+            let asked: Result<Option<_>, AwsError> = async { $ask }.await;
+            match asked {
+                Ok(Some(answer)) => break Ok(answer),
+                Ok(None) if patience.pause().await => {}
+                Ok(None) => break Err(($too_late)()),
+                Err(error) => break Err(error),
+            }
+        }
+    }};
+}
+
+pub(super) use until;
