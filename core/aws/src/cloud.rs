@@ -189,7 +189,7 @@ pub struct Launch {
     pub kind: String,
     /// The subnet; when absent, one of the default network.
     pub subnet: Option<String>,
-    /// The security group.
+    /// The security group; when empty, the default one of the network.
     pub group: String,
     /// The key pair.
     pub key: Option<String>,

@@ -419,7 +419,6 @@ fn run_instances(client: &Client, launch: &Launch) -> RunInstances {
         .instance_type(launch.kind.as_str().into())
         .block_device_mappings(disk)
         .metadata_options(metadata)
-        .security_group_ids(&launch.group)
         .user_data(STANDARD.encode(&launch.user_data))
         .set_subnet_id(launch.subnet.clone())
         .set_key_name(launch.key.clone());
@@ -440,6 +439,9 @@ fn run_instances(client: &Client, launch: &Launch) -> RunInstances {
             .tag_specifications(tags);
     } else {
         call = call.instance_initiated_shutdown_behavior(ShutdownBehavior::Stop);
+    }
+    if !launch.group.is_empty() {
+        call = call.security_group_ids(&launch.group);
     }
     if launch.is_trial {
         call = call.dry_run(true);

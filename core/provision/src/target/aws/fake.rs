@@ -260,6 +260,9 @@ impl Cloud for Fake {
 
     async fn launch(&self, launch: &Launch) -> Answer<Instance> {
         self.call(|world| {
+            if launch.is_trial {
+                return Err(CloudError::WouldWork);
+            }
             let parameters = format!("{launch:?}{}", launch.user_data);
             if let Some((made_of, id)) = world.tokens.get(&launch.token) {
                 let made = world.instances.get(id).cloned();

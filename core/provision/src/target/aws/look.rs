@@ -1,6 +1,6 @@
 //! Looking at a balancer in EC2. Nothing is changed.
 
-use lb_aws::{Cloud, CloudError, Image};
+use lb_aws::{Cloud, CloudError, Image, Instance};
 
 use super::error::AwsError;
 use super::facts::Facts;
@@ -42,6 +42,7 @@ pub(super) async fn look<C: Cloud, B: Balancers>(
     Ok(Observed {
         account: account.unwrap_or_default(),
         region: site.target.region.to_string(),
+        condition: condition(current.as_ref()),
         instance: current.as_ref().map(|instance| instance.id.clone()),
         state: current.as_ref().map(|instance| instance.state.as_str()),
         address: current.as_ref().and_then(reached),
@@ -61,6 +62,16 @@ pub(super) async fn look<C: Cloud, B: Balancers>(
         refused: told.refused,
         silent: told.silent,
     })
+}
+
+/// What the machine is doing, which it is, and where.
+fn condition(machine: Option<&Instance>) -> String {
+    let Some(machine) = machine else {
+        return "absent".to_owned();
+    };
+    let address = reached(machine).map(|address| format!(" at {address}"));
+    let (state, id) = (machine.state.as_str(), &machine.id);
+    format!("{state} {id}{}", address.unwrap_or_default())
 }
 
 fn no_network(subnet: Option<&str>) -> Refusal {
@@ -108,16 +119,13 @@ async fn trial<C: Cloud, B: Balancers>(
     facts: &Facts,
     image: &Image,
 ) -> Result<Option<Refusal>, AwsError> {
-    let Some(group) = &facts.group else {
-        return Ok(None);
-    };
     if facts.current().is_some() {
         return Ok(None);
     }
     let made = Made {
         image: site.target.image.as_str(),
         root_device: &image.root_device,
-        group: &group.id,
+        group: facts.group.as_ref().map_or("", |group| group.id.as_str()),
         document: None,
     };
     let mut launch = machine::launch_of(site, &made, facts.next_attempt(), String::new());

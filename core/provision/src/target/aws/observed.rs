@@ -30,6 +30,8 @@ pub struct Observed {
     /// The security group.
     pub security_group: Option<String>,
     #[serde(skip)]
+    pub(super) condition: String,
+    #[serde(skip)]
     pub(super) facts: Facts,
     #[serde(skip)]
     pub(super) target: AwsTarget,
@@ -56,7 +58,7 @@ pub struct Observed {
 
 impl Observed {
     pub(crate) fn condition(&self) -> &str {
-        self.state.unwrap_or("absent")
+        &self.condition
     }
 
     pub(crate) fn release(&self) -> Option<String> {
@@ -78,14 +80,13 @@ impl Observed {
                 "see whether `admin_networks` has the address that you come from".to_owned(),
             ));
         }
-        let machine = match (&self.instance, self.address) {
-            (Some(id), Some(address)) => format!("{id} at {address}"),
-            (Some(id), None) => id.clone(),
-            (None, _) => "no machine yet; it would be permitted".to_owned(),
+        let more = match self.instance {
+            Some(_) => "",
+            None => ", a machine would be permitted",
         };
-        let condition = self.condition();
         Ok(format!(
-            "{condition}, {machine}, account {account}, {region}"
+            "{}, account {account}, {region}{more}",
+            self.condition
         ))
     }
 }

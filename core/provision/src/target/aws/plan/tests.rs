@@ -72,6 +72,7 @@ fn nothing() -> Observed {
         image: None,
         instance_type: None,
         security_group: None,
+        condition: String::new(),
         facts: Facts::default(),
         target: target(""),
         network: Ok("vpc-1".to_owned()),
