@@ -117,7 +117,7 @@ impl Gateway {
         if action == "GetConsoleOutput" {
             return Some((200, self.console(value("InstanceId").unwrap_or_default())));
         }
-        let (status, answer) = self.forward(body);
+        let (status, answer) = self.forward(&with_size(&action, &parameters, body));
         if status == 200 {
             self.done(&action, &parameters, &answer);
         }
@@ -352,6 +352,15 @@ impl Gateway {
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         (status.unwrap_or(500), body.to_owned())
     }
+}
+
+/// The backend does not know how large the disk of an image is.
+fn with_size(action: &str, parameters: &BTreeMap<String, String>, body: &str) -> String {
+    let size = "BlockDeviceMapping.1.Ebs.VolumeSize";
+    if action == "RunInstances" && !parameters.contains_key(size) {
+        return format!("{body}&{size}=1");
+    }
+    body.to_owned()
 }
 
 /// Everything of a launch but what differs each time it is sent.

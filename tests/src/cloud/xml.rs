@@ -12,21 +12,24 @@ pub(super) fn first(text: &str, name: &str) -> Option<String> {
     all(text, name).into_iter().next()
 }
 
-/// Calls `change` with each machine of an answer: from one `instanceId` to the next. Nothing takes it out.
+/// Calls `change` with each machine of an answer. Nothing takes it out.
 pub(super) fn each_machine(
     text: &str,
     mut change: impl FnMut(&str, &str) -> Option<String>,
 ) -> String {
-    let (open, close) = ("<item><instanceId>", "</instanceId>");
-    let mut parts = text.split(open);
-    let mut made = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let id = part.split(close).next().unwrap_or_default().to_owned();
-        // What follows the last machine of a reservation is not its own.
-        let end = item_end(part);
-        let (own, rest) = part.split_at(end);
-        if let Some(own) = change(&id, own) {
-            made.extend([open, &own]);
+    let open = "<instancesSet>";
+    let mut sets = text.split(open);
+    let mut made = sets.next().unwrap_or_default().to_owned();
+    for set in sets {
+        made.push_str(open);
+        let mut rest = set;
+        while let Some(inside) = rest.strip_prefix("<item>") {
+            let (own, after) = inside.split_at(item_end(inside));
+            let id = first(own, "instanceId").unwrap_or_default();
+            if let Some(own) = change(&id, own) {
+                made.extend(["<item>", &own]);
+            }
+            rest = after;
         }
         made.push_str(rest);
     }

@@ -278,7 +278,11 @@ pub(super) async fn enrol<C: Cloud, B: Balancers>(
     let access = match try_to_enrol(site, instance, &name).await {
         Err(Some(error)) if is_over(&error) && instance.is_spot => {
             // It cannot be stopped, and thus be told nothing else.
-            return Err(told(site, instance, error).await);
+            terminate(site, instance, false).await?;
+            return Err(AwsError::Ended {
+                id: instance.id.clone(),
+                why: "its token was used, and a spot machine can be given no other one".to_owned(),
+            });
         }
         Err(error) if error.as_ref().is_none_or(is_over) => {
             stop(site, &instance.id).await?;
