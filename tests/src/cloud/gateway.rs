@@ -363,7 +363,7 @@ fn with_size(action: &str, parameters: &BTreeMap<String, String>, body: &str) ->
     body.to_owned()
 }
 
-/// Everything of a launch but what differs each time it is sent.
+/// Everything that a launch is made of.
 fn shown_parameters(parameters: &BTreeMap<String, String>) -> String {
     format!("{parameters:?}")
 }

@@ -38,7 +38,7 @@ fn wanted(text: &str) -> Wanted {
 }
 
 /// One run of the program: a look, a plan, and the steps of it; what it learnt to talk to is kept as the state keeps it.
-async fn once(fake: &Fake, wanted: &mut Wanted, goal: Goal2) -> Result<usize, String> {
+async fn once(fake: &Fake, wanted: &mut Wanted, goal: Aim) -> Result<usize, String> {
     let Target::Aws(target) = wanted.balancer.target.clone() else {
         panic!("another target")
     };
@@ -53,9 +53,9 @@ async fn once(fake: &Fake, wanted: &mut Wanted, goal: Goal2) -> Result<usize, St
         };
         let seen = look(&site).await.map_err(|error| error.to_string())?;
         let goal = match goal {
-            Goal2::Be => Goal::Be(wanted),
-            Goal2::GoBack => Goal::GoBack(wanted),
-            Goal2::Vanish => Goal::Vanish(wanted),
+            Aim::Be => Goal::Be(wanted),
+            Aim::GoBack => Goal::GoBack(wanted),
+            Aim::Vanish => Goal::Vanish(wanted),
         };
         let steps = plan(&seen, goal, false).map_err(|refusal| refusal.why)?;
         let count = steps.len();
@@ -83,7 +83,7 @@ async fn once(fake: &Fake, wanted: &mut Wanted, goal: Goal2) -> Result<usize, St
 }
 
 #[derive(Clone, Copy)]
-enum Goal2 {
+enum Aim {
     Be,
     GoBack,
     Vanish,
@@ -91,8 +91,8 @@ enum Goal2 {
 
 async fn settle(fake: &Fake, wanted: &mut Wanted) {
     fake.begin(None);
-    once(fake, wanted, Goal2::Be).await.unwrap();
-    let again = once(fake, wanted, Goal2::Be).await.unwrap();
+    once(fake, wanted, Aim::Be).await.unwrap();
+    let again = once(fake, wanted, Aim::Be).await.unwrap();
     assert_eq!(again, 0, "a second plan is not empty");
 }
 
@@ -100,7 +100,7 @@ async fn settle(fake: &Fake, wanted: &mut Wanted) {
 async fn a_crash_before_or_after_each_call_leaves_one_of_everything_and_nothing_in_the_end() {
     let calls = {
         let fake = Fake::default();
-        once(&fake, &mut wanted(FLEET), Goal2::Be).await.unwrap();
+        once(&fake, &mut wanted(FLEET), Aim::Be).await.unwrap();
         fake.calls()
     };
     assert!(calls > 20, "{calls}");
@@ -109,23 +109,23 @@ async fn a_crash_before_or_after_each_call_leaves_one_of_everything_and_nothing_
             let fake = Fake::default();
             let mut wanted = wanted(FLEET);
             fake.begin(Some((call, is_done)));
-            once(&fake, &mut wanted, Goal2::Be).await.unwrap_err();
+            once(&fake, &mut wanted, Aim::Be).await.unwrap_err();
             // What was made is not shown at once.
             *fake.unseen.lock().unwrap() = 1;
             fake.begin(None);
-            let settled = once(&fake, &mut wanted, Goal2::Be).await;
+            let settled = once(&fake, &mut wanted, Aim::Be).await;
             settled.unwrap_or_else(|error| panic!("call {call}, done: {is_done}: {error}"));
             settle(&fake, &mut wanted).await;
             assert_eq!(fake.alive(), (1, 1, 1, 1), "call {call}, done: {is_done}");
             // Taking it away is interrupted, too.
             for last in 1.. {
                 fake.begin(Some((last, is_done)));
-                if once(&fake, &mut wanted, Goal2::Vanish).await.is_ok() {
+                if once(&fake, &mut wanted, Aim::Vanish).await.is_ok() {
                     break;
                 }
             }
             fake.begin(None);
-            once(&fake, &mut wanted, Goal2::Vanish).await.unwrap();
+            once(&fake, &mut wanted, Aim::Vanish).await.unwrap();
             assert_eq!(fake.alive(), (0, 0, 0, 0), "call {call}, done: {is_done}");
         }
     }
@@ -142,7 +142,7 @@ async fn a_crash_in_a_replacement_leaves_one_machine_of_the_new_image() {
             settle(&fake, &mut wanted).await;
             wanted.balancer = balancer(&other);
             fake.begin(Some((call, is_done)));
-            was_interrupted |= once(&fake, &mut wanted, Goal2::Be).await.is_err();
+            was_interrupted |= once(&fake, &mut wanted, Aim::Be).await.is_err();
             fake.begin(None);
             settle(&fake, &mut wanted).await;
             assert_eq!(fake.alive(), (1, 1, 1, 1), "call {call}, done: {is_done}");
@@ -167,7 +167,7 @@ async fn a_bad_image_leaves_the_machine_before_and_the_way_back_is_the_image_bef
     let mut wanted = wanted(FLEET);
     settle(&fake, &mut wanted).await;
     wanted.balancer = balancer(&FLEET.replace("ami-00000001", "ami-00000bad"));
-    let told = once(&fake, &mut wanted, Goal2::Be).await.unwrap_err();
+    let told = once(&fake, &mut wanted, Aim::Be).await.unwrap_err();
     assert!(
         told.contains("bad image") && told.contains("no operating system"),
         "{told}"
@@ -177,7 +177,7 @@ async fn a_bad_image_leaves_the_machine_before_and_the_way_back_is_the_image_bef
     settle(&fake, &mut wanted).await;
     wanted.balancer = balancer(&FLEET.replace("ami-00000001", "ami-00000002"));
     settle(&fake, &mut wanted).await;
-    once(&fake, &mut wanted, Goal2::GoBack).await.unwrap();
+    once(&fake, &mut wanted, Aim::GoBack).await.unwrap();
     wanted.balancer = balancer(FLEET);
     settle(&fake, &mut wanted).await;
     assert_eq!(fake.alive(), (1, 1, 1, 1));
