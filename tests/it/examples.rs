@@ -30,6 +30,7 @@ async fn every_example_is_explained_and_valid_without_a_warning() {
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
     for expected in [
+        "aws",
         "content-switching",
         "https",
         "iis-farm",

@@ -7,6 +7,7 @@ use lb_tests::{Finished, Machine, lbctl_path, run, run_within};
 use serde_json::Value;
 use tokio::process::Command;
 
+mod aws;
 mod cluster;
 mod documents;
 mod life;

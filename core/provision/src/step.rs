@@ -87,6 +87,11 @@ impl<'w> Steps<'w> {
         &mut self.steps[last]
     }
 
+    /// Whether there is a step with this word.
+    pub(crate) fn has(&self, word: &str) -> bool {
+        self.steps.iter().any(|step| step.step == word)
+    }
+
     pub(crate) fn into_steps(self) -> Vec<Step> {
         self.steps
     }

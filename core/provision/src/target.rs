@@ -14,6 +14,7 @@ use crate::wanted::{Access, Owner, Wanted};
 pub(crate) mod appliance;
 pub(crate) mod aws;
 pub(crate) mod redfish;
+pub(crate) mod seed;
 pub(crate) mod ssh;
 pub(crate) mod vm;
 
@@ -115,7 +116,7 @@ impl Place {
         Ok(match target {
             Target::Ssh(target) => Self::Ssh(ssh::Connection::new(target, base)?),
             Target::Vm(target) => Self::Vm(vm::Place::new(target, base, owner)?),
-            Target::Aws(target) => Self::Aws(aws::Place::new(target, owner)?),
+            Target::Aws(target) => Self::Aws(aws::Place::new(target)?),
             Target::Redfish(target) => Self::Redfish(redfish::Place::new(target, base, owner)?),
         })
     }

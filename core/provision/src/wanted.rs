@@ -143,7 +143,8 @@ impl Document {
         Ok(Some(Self::of(to_toml(valid.config()))))
     }
 
-    fn of(text: String) -> Self {
+    /// A document of this text.
+    pub(crate) fn of(text: String) -> Self {
         let sha256 = sha256(&text);
         Self { text, sha256 }
     }

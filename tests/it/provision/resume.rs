@@ -8,6 +8,7 @@ use lb_tests::{Machine, within};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 use super::{Fleet, assert_gone, get};
 
@@ -19,7 +20,15 @@ pub(super) async fn interrupt(
     signal: Signal,
     is_it: impl Fn(&str) -> bool,
 ) -> (Option<String>, Option<i32>) {
-    let mut command = fleet.command(args);
+    interrupt_command(&mut fleet.command(args), signal, is_it).await
+}
+
+/// The same with a command that is ready to start.
+pub(super) async fn interrupt_command(
+    command: &mut Command,
+    signal: Signal,
+    is_it: impl Fn(&str) -> bool,
+) -> (Option<String>, Option<i32>) {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -134,6 +134,11 @@ pub(crate) async fn apply(access: &Access, document: &Document) -> Result<(), Cl
     client(access)?.apply(&request).await.map(|_| ())
 }
 
+/// The document that a balancer serves.
+pub(crate) async fn document(access: &Access) -> Result<String, ClientError> {
+    client(access)?.config_toml().await
+}
+
 /// Where an address that listens can be reached from here.
 pub(crate) fn reached_at(listens: SocketAddr) -> SocketAddr {
     match listens.ip() {

@@ -1,87 +1,54 @@
-//! A machine of EC2.
+//! A machine of EC2, made from the image of the appliance.
+//!
+//! Everything of it has tags that say whose it is, in the calls that make it, and is found by them alone: a state
+//! that is lost loses nothing. The security group comes first and goes last: its name can be taken once in a
+//! network, and its id is in the token of each launch, so that no interruption makes a second machine.
 
-use lb_model::fleet::AwsTarget;
-use serde::Serialize;
-use serde_json::Value;
+mod cloud;
+mod error;
+mod facts;
+#[cfg(test)]
+mod fake;
+mod look;
+mod machine;
+mod marks;
+mod observed;
+mod plan;
+mod remove;
+mod replace;
+mod run;
+mod site;
+
+pub(crate) use cloud::Place;
+pub use error::AwsError;
+pub use observed::Observed;
+pub(crate) use plan::{Work, plan};
 
 use crate::event::Events;
-use crate::step::Step;
-use crate::target::{self, Goal, Left, Refusal};
-use crate::wanted::{Owner, Wanted};
-
-/// What a step does to it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Work {}
-
-impl From<Work> for target::Work {
-    fn from(work: Work) -> Self {
-        Self::Aws(work)
-    }
-}
-
-/// The way to it.
-#[derive(Debug)]
-pub(crate) struct Place;
-
-/// What there is of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Observed {
-    /// What the balancer says of itself.
-    pub status: Option<Value>,
-}
-
-/// Why something could not be done to it.
-#[derive(Debug, thiserror::Error)]
-pub enum AwsError {
-    /// SKELETON
-    #[error("skeleton")]
-    Skeleton,
-}
-
-impl AwsError {
-    /// What to do about it.
-    pub fn help(&self) -> Option<String> {
-        None
-    }
-}
-
-impl Place {
-    pub(crate) fn new(target: &AwsTarget, owner: &Owner) -> Result<Self, AwsError> {
-        let _ = (target, owner);
-        Err(AwsError::Skeleton)
-    }
-}
+use crate::target::Left;
+use crate::wanted::Wanted;
+use site::{Network, Site};
 
 pub(crate) async fn look(place: &Place, wanted: &Wanted) -> Result<Observed, AwsError> {
-    let _ = (place, wanted);
-    Err(AwsError::Skeleton)
-}
-
-pub(crate) fn plan(seen: &Observed, goal: Goal<'_>, may_adopt: bool) -> Result<Vec<Step>, Refusal> {
-    let _ = (seen, goal, may_adopt);
-    Ok(Vec::new())
+    look::look(&site(place, wanted)).await
 }
 
 pub(crate) async fn run(
     place: &Place,
     wanted: &Wanted,
     work: &Work,
-    events: &Events,
+    _events: &Events,
 ) -> Result<Left, AwsError> {
-    let _ = (place, wanted, events);
-    match *work {}
+    // The futures of the SDK are large.
+    Box::pin(run::run(&site(place, wanted), work)).await
 }
 
-impl Observed {
-    pub(crate) fn condition(&self) -> &str {
-        "absent"
-    }
-
-    pub(crate) fn release(&self) -> Option<String> {
-        None
-    }
-
-    pub(crate) fn diagnosis(&self) -> Result<String, (String, String)> {
-        Ok(String::new())
+const fn site<'p>(place: &'p Place, wanted: &'p Wanted) -> Site<'p, cloud::Live, Network> {
+    Site {
+        cloud: &place.cloud,
+        balancers: &Network,
+        target: &place.target,
+        wanted,
+        made: &place.made,
     }
 }

@@ -15,7 +15,6 @@ mod plan;
 mod qemu;
 mod qmp;
 mod run;
-mod seed;
 
 pub use error::VmError;
 pub(crate) use folder::Place;

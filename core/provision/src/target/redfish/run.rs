@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lb_client::ClientError;
 use lb_model::api::{ErrorCode, token};
-use lb_model::seed::{DiskOwner, Install, Seed, SeedAdmin, Then};
+use lb_model::seed::{DiskOwner, Install, Seed, Then};
 use tokio::time::{Instant, sleep};
 
 use super::client::Client;
@@ -16,7 +16,7 @@ use super::media::Media;
 use super::plan::{Work, tag};
 use super::slot;
 use crate::event::{Event, Events};
-use crate::target::{Left, appliance};
+use crate::target::{Left, appliance, seed};
 use crate::wanted::{Access, Wanted};
 
 /// For how long a balancer may finish what is open before its machine is switched off.
@@ -128,7 +128,7 @@ async fn install(
     let listening = Media::listen(address, folder::secret()?).await?;
     let tell = listening.tell_url();
     let token = token::text(&folder::random()?);
-    let seed = seed(place, wanted, &before, enrols.then_some(&token), &tell);
+    let seed = seed_of(place, wanted, &before, enrols.then_some(&token), &tell);
     let media = listening.serve(slot::filled(&place.image, &seed)?);
     // Whoever has a balancer there lets it finish; an installer, or what is not known, is not asked.
     let is_ours = before.stage == Stage::Started;
@@ -156,18 +156,15 @@ async fn install(
 }
 
 /// What the machine is told: by the CD, and afterwards by its disk.
-fn seed(place: &Place, wanted: &Wanted, kept: &Kept, token: Option<&String>, tell: &str) -> String {
+fn seed_of(
+    place: &Place,
+    wanted: &Wanted,
+    kept: &Kept,
+    token: Option<&String>,
+    tell: &str,
+) -> String {
     let owner = &wanted.owner;
     let seed = Seed {
-        hostname: wanted.name.as_str().parse().ok(),
-        document: wanted
-            .document
-            .as_ref()
-            .map(|document| document.text.clone()),
-        admin: SeedAdmin {
-            address: wanted.balancer.admin_address(),
-            enrolment_token: token.cloned(),
-        },
         network: place.target.network.clone(),
         install: Some(Install {
             disk: place.target.disk.clone(),
@@ -181,6 +178,7 @@ fn seed(place: &Place, wanted: &Wanted, kept: &Kept, token: Option<&String>, tel
             tell: tell.parse().ok(),
             then: Then::PowerOff,
         }),
+        ..seed::of(wanted, wanted.document.as_ref(), token.map(String::as_str))
     };
     seed.to_user_data()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lb_client::ClientError;
 use lb_model::api::{ErrorCode, token};
+use lb_model::seed::Seed;
 use serde_json::json;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -19,8 +20,7 @@ use super::look::{access, address, release};
 use super::plan::Work;
 use super::qemu;
 use super::qmp::Qmp;
-use super::seed;
-use crate::target::{Left, appliance};
+use crate::target::{Left, appliance, seed};
 use crate::wanted::{Access, Wanted};
 
 /// For how long it may stop: it drains first.
@@ -172,7 +172,11 @@ fn put_seed_with(
     kept: &Kept,
     token: Option<&str>,
 ) -> Result<(), VmError> {
-    let user_data = seed::user_data(wanted, &kept.shape, token);
+    let seed = Seed {
+        network: kept.shape.network.clone(),
+        ..seed::of(wanted, wanted.document.as_ref(), token)
+    };
+    let user_data = seed.to_user_data();
     let meta_data = seed::meta_data(&kept.instance, &wanted.name);
     let files = [
         ("meta-data", meta_data.as_bytes()),
