@@ -39,6 +39,12 @@ impl Diagnostic {
         }
     }
 
+    /// The same as a warning: for what hinders nothing yet.
+    pub(crate) fn into_warning(mut self) -> Self {
+        self.is_error = false;
+        self
+    }
+
     /// The same, at an attribute.
     pub(crate) fn at(mut self, path: Path) -> Self {
         self.at = Some(path);

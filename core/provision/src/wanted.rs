@@ -124,23 +124,45 @@ impl Document {
             path: path.clone(),
             source,
         })?;
+        let source = path.display().to_string();
+        Self::checked(name, balancer, &text, Format::of_path(&path), &source).map(Some)
+    }
+
+    /// The same for a text that is in no file. One that begins with a brace is JSON.
+    pub(crate) fn given(
+        name: &Name,
+        balancer: &Balancer,
+        text: &str,
+    ) -> Result<Self, WantedError> {
+        let is_json = text.trim_start().starts_with('{');
+        let format = if is_json { Format::Json } else { Format::Toml };
+        Self::checked(name, balancer, text, format, "document")
+    }
+
+    fn checked(
+        name: &Name,
+        balancer: &Balancer,
+        text: &str,
+        format: Format,
+        source: &str,
+    ) -> Result<Self, WantedError> {
         let wrong = |problems: Vec<Problem>| WantedError::Document {
             balancer: name.clone(),
-            shown: problem::render(&problems, &path.display().to_string(), Some(&text)),
+            shown: problem::render(&problems, source, Some(text)),
         };
-        let valid = lb_model::read(&text, Format::of_path(&path)).map_err(wrong)?;
+        let valid = lb_model::read(text, format).map_err(wrong)?;
         let Some(address) = balancer.admin_address() else {
             // A machine reads its file as TOML.
-            let text = match Format::of_path(&path) {
-                Format::Toml => text,
+            let text = match format {
+                Format::Toml => text.to_owned(),
                 Format::Json => to_toml(valid.config()),
             };
-            return Ok(Some(Self::of(text)));
+            return Ok(Self::of(text));
         };
         let mut config = valid.config().clone();
         config.admin.address = Some(address);
         let valid = validate(config).map_err(wrong)?;
-        Ok(Some(Self::of(to_toml(valid.config()))))
+        Ok(Self::of(to_toml(valid.config())))
     }
 
     fn of(text: String) -> Self {
@@ -155,11 +177,14 @@ pub(crate) fn sha256(text: &str) -> String {
 }
 
 /// How to talk to a balancer over the network.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Access {
-    pub(crate) address: SocketAddr,
-    pub(crate) token: String,
-    pub(crate) fingerprint: Option<Fingerprint>,
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Access {
+    /// Where its admin API is reached.
+    pub address: SocketAddr,
+    /// What says who we are. It is a secret.
+    pub token: String,
+    /// The certificate that it shows.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl fmt::Debug for Access {
