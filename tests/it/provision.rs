@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 mod cluster;
+mod conformance;
 mod documents;
 mod life;
 mod refusals;
