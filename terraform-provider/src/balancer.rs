@@ -13,7 +13,7 @@ use lb_model::{Format, Problem};
 use lb_provision::{Held, Intent, ProvisionError, Session, Stop, WantedError};
 use serde_json::json;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, chain};
+use crate::diagnostic::{Diagnostic, Diagnostics, chain, sentence};
 use crate::document::to_json;
 use crate::resource::ID;
 use crate::schema::{Attribute, Kind, Nesting, Presence, Scalar, TEXT, attributes};
@@ -234,10 +234,17 @@ fn placed(problems: &[Problem], name: &str) -> Diagnostics {
     told.collect()
 }
 
+/// An error whose first line is what went wrong; what a machine, or a document, has to say of it is below.
+fn told(text: &str, help: Option<String>) -> Diagnostic {
+    let (summary, shown) = text.split_once('\n').unwrap_or((text, ""));
+    let help = help.unwrap_or_default();
+    let gap = if shown.is_empty() || help.is_empty() { "" } else { "\n\n" };
+    Diagnostic::error(summary, format!("{}{gap}{}", shown.trim_end(), sentence(&help)))
+}
+
 /// What keeps a session from beginning, at the attribute that it is about.
 fn of_provision(error: &ProvisionError, described: &Described) -> Diagnostic {
-    let detail = error.help().unwrap_or_default();
-    let told = Diagnostic::error(chain(error), detail);
+    let told = told(&chain(error), error.help());
     let document = if described.document.is_some() {
         DOCUMENT_TEXT
     } else {

@@ -177,7 +177,7 @@ impl<'a> Inside<'a> {
 }
 
 /// The text with a large letter at its beginning, as Terraform's own summaries have.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string());
     format!("{}{}", first.unwrap_or_default(), chars.as_str())

@@ -163,8 +163,7 @@ impl Balancers {
         // What nobody hears any more was not worth more.
         let _heard = hears.await;
         let failed = outcome.failed.iter().map(|error| {
-            let detail = error.help().unwrap_or_default();
-            Diagnostic::error(chain(error), detail).of(TARGET)
+            super::told(&chain(error), error.help()).of(TARGET)
         });
         let mut told: Diagnostics = failed.collect();
         if told.is_empty() && !outcome.left.is_empty() {

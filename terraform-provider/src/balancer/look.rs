@@ -3,7 +3,7 @@
 use lb_provision::{Events, Intent, Presence, Session};
 
 use super::{
-    Balancers, CONDITION, DESCRIPTION, Described, ENDPOINT, FINGERPRINT, RELEASE, TARGET, id, tell,
+    Balancers, CONDITION, DESCRIPTION, Described, ENDPOINT, FINGERPRINT, RELEASE, TARGET, id, tell, told,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::resource::ID;
@@ -44,8 +44,7 @@ pub(super) async fn look(session: &mut Session, described: &Described) -> Result
     let seen = match seen.get(name) {
         Some(Ok(seen)) => seen,
         Some(Err(error)) => {
-            let help = error.help().unwrap_or_default();
-            return Err(Diagnostic::error(error.to_string(), help).of(TARGET));
+            return Err(told(&error.to_string(), error.help()).of(TARGET));
         }
         None => {
             let summary = format!("Nobody has looked at {name}");
@@ -90,17 +89,17 @@ impl Balancers {
                 tell(ways, prior, way);
                 let mut state = prior.clone();
                 if let Value::Map(entries) = &mut state {
-                    let told = sight.entries(private).into_iter();
+                    let entered = sight.entries(private).into_iter();
                     // What a silent balancer does not say is as it was.
-                    let told = told.filter(|(_, value)| sight.serves || !value.is_null());
-                    entries.extend(told.map(|(key, value)| (key.to_owned(), value)));
+                    let entered = entered.filter(|(_, value)| sight.serves || !value.is_null());
+                    entries.extend(entered.map(|(key, value)| (key.to_owned(), value)));
                 }
                 (state, Vec::new())
             }
             // The plan looks, too, and says so as an error: nothing is lost because nobody could look.
-            Err(told) => {
+            Err(errors) => {
                 tell(ways, prior, Way::Closed(private.access.clone()));
-                let warnings = told.into_iter().map(Diagnostic::into_warning);
+                let warnings = errors.into_iter().map(Diagnostic::into_warning);
                 (prior.clone(), warnings.collect())
             }
         }
@@ -111,7 +110,7 @@ impl Balancers {
         let mut session = Self::session(&described, Intent::Look, private, true)?;
         let sight = look(&mut session, &described).await;
         session.close().await;
-        sight.map_err(|told| vec![told])
+        sight.map_err(|error| vec![error])
     }
 
     /// What the data source says.

@@ -7,7 +7,7 @@ use lb_provision::{BalancerPlan, Intent, Presence};
 use super::look::look;
 use super::{
     Balancers, COMPUTED, CONDITION, Described, ENDPOINT, FINGERPRINT, FLEET, NAME, RELEASE, STEPS,
-    TARGET, id,
+    TARGET, id, told,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::plan;
@@ -44,6 +44,8 @@ impl Balancers {
             replaced: Vec::new(),
             private: Private {
                 is_successor: false,
+                // A machine that is made has another token.
+                access: private.access.clone().filter(|_| !prior.is_null()),
                 ..private.clone()
             },
             told: Vec::new(),
@@ -65,7 +67,7 @@ impl Balancers {
             planned.replaced = others.map(|key| Path::root().key(key)).collect();
             planned.private.is_successor = true;
         } else if configured(&state) {
-            match self.steps(&state, prior, &private).await {
+            match self.steps(&state, prior, &planned.private).await {
                 Ok(Taken::Steps { steps, told }) => {
                     planned.told = told;
                     if let Some(steps) = steps {
@@ -169,7 +171,7 @@ pub(super) fn refusal(plan: &BalancerPlan) -> Result<(), Diagnostics> {
     let help = plan.help.clone().unwrap_or_default();
     let help = help.replace("`lbctl provision adopt`", "import it (`terraform import`, or an `import` block)");
     let help = help.replace("`lbctl provision apply`", "`terraform apply`");
-    Err(vec![Diagnostic::error(problem.clone(), help).of(TARGET)])
+    Err(vec![told(problem, Some(help)).of(TARGET)])
 }
 
 /// The steps as lines.

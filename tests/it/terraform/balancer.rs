@@ -92,11 +92,6 @@ resource "lbctl_virtual_service" "shop" {
   pool     = lbctl_pool.web.name
   rules    = [{ name = "hello", action = { respond = { status = 200, body = "hello" } } }]
 }
-
-data "lbctl_pool" "web" {
-  balancer = lbctl_balancer.lb1.endpoint
-  name     = lbctl_pool.web.name
-}
 "#;
     let text = balancer("lb1", &machine, "") + pools;
     terraform.write("main.tf", &text);
@@ -108,6 +103,10 @@ data "lbctl_pool" "web" {
     terraform.apply().await;
     assert_eq!(get(&machine).await.as_deref(), Some("hello"));
     terraform.assert_empty_plan("after all of it was made").await;
+    let data = "data \"lbctl_pool\" \"web\" {\n  balancer = lbctl_balancer.lb1.endpoint\n  name = \"web\"\n}\n";
+    terraform.write("data.tf", data);
+    terraform.apply().await;
+    fs::remove_file(terraform.path("data.tf")).expect("a file");
 
     // A pool alone: the way to its balancer is with it.
     terraform.write("main.tf", &text.replace("retries  = 1", "retries  = 3"));
