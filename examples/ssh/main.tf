@@ -25,7 +25,7 @@ resource "lbctl_balancer" "edge" {
 resource "lbctl_virtual_service" "shop" {
   for_each = lbctl_balancer.edge
 
-  balancer = each.value.endpoint
+  balancer = each.value.access
   name     = "shop"
   address  = "0.0.0.0:8080"
   pool     = lbctl_pool.web[each.key].name
@@ -34,7 +34,7 @@ resource "lbctl_virtual_service" "shop" {
 resource "lbctl_pool" "web" {
   for_each = lbctl_balancer.edge
 
-  balancer     = each.value.endpoint
+  balancer     = each.value.access
   name         = "web"
   balance      = "least_connections"
   persistence  = { cookie = { name = "LB" } }

@@ -25,14 +25,14 @@ resource "lbctl_balancer" "lab" {
 }
 
 resource "lbctl_virtual_service" "shop" {
-  balancer = lbctl_balancer.lab.endpoint
+  balancer = lbctl_balancer.lab.access
   name     = "shop"
   address  = "0.0.0.0:8080"
   pool     = lbctl_pool.web.name
 }
 
 resource "lbctl_pool" "web" {
-  balancer     = lbctl_balancer.lab.endpoint
+  balancer     = lbctl_balancer.lab.access
   name         = "web"
   balance      = "least_connections"
   persistence  = { cookie = { name = "LB" } }

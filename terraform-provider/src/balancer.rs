@@ -31,7 +31,7 @@ use cluster::Clusters;
 pub(crate) const TYPE_NAME: &str = "lbctl_balancer";
 
 pub(crate) const DESCRIPTION: &str = "A balancer on a machine: over SSH, as a virtual machine, on EC2, or on \
-    hardware. The machine is looked at, and what it takes is in the plan, step by step. Its `endpoint` is what \
+    hardware. The machine is looked at, and what it takes is in the plan, step by step. Its `access` is what \
     other resources name as `balancer`, so that one configuration makes a machine and everything on it. Machines \
     are marked with `fleet` and `name`: who gives two environments the same names has one machine, not two.";
 
@@ -45,13 +45,14 @@ const TARGET: &str = "target";
 const DOCUMENT: &str = "document";
 const DOCUMENT_TEXT: &str = "document_text";
 const ENDPOINT: &str = "endpoint";
+const ACCESS: &str = "access";
 const FINGERPRINT: &str = "fingerprint";
 const CONDITION: &str = "condition";
 const RELEASE: &str = "release";
 const STEPS: &str = "steps";
 
 /// What the machine says, and no configuration.
-const COMPUTED: [&str; 5] = [ENDPOINT, FINGERPRINT, CONDITION, RELEASE, STEPS];
+const COMPUTED: [&str; 6] = [ACCESS, ENDPOINT, FINGERPRINT, CONDITION, RELEASE, STEPS];
 
 /// The resource, and the data source beside it.
 pub(crate) struct Balancers {
@@ -327,9 +328,14 @@ fn resource(shape: &Shape) -> Vec<Attribute> {
         ),
         computed(
             ENDPOINT,
-            "The address of its admin API, which other resources name as `balancer`. With `target.ssh` it is \
-             there when `admin_address` is.",
+            "The address of its admin API. With `target.ssh` it is there when `admin_address` is.",
         ),
+        computed(
+            ACCESS,
+            "What other resources name as `balancer`: the address, the fingerprint and a token for \
+             administration, in one text.",
+        )
+        .hidden(),
         computed(FINGERPRINT, "The fingerprint of the certificate of its admin API."),
         computed(CONDITION, "What its service, or its machine, is doing, in a word."),
         computed(RELEASE, "The release of the program that serves."),
@@ -387,7 +393,10 @@ fn here(attribute: &Attribute) -> Attribute {
 
 /// Tells the other resources what became of a balancer.
 fn tell(ways: &Ways, state: &Value, way: crate::ways::Way) {
-    if let Some(endpoint) = state.get(ENDPOINT).text() {
-        ways.learn(endpoint, way);
+    // Resources name it by its address, the data source by its names.
+    for key in [ENDPOINT, ID] {
+        if let Some(known) = state.get(key).text() {
+            ways.learn(known, way.clone());
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! The ways to balancers that this provider has put on machines itself. Their tokens are in no attribute:
-//! they are kept in what Terraform calls private, with the balancer and with each resource that it has, so
-//! that a run which changes nothing but a pool reaches the balancer too.
+//! The ways to balancers that this provider has put on machines itself. A resource names such a balancer by
+//! its `access`, which is all that it takes: Terraform calls a provider for what changes and for nothing else,
+//! so that the apply of a pool alone knows nothing of its balancer. What was seen in the same run counts
+//! more, as a token may be another one meanwhile.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lb_client::{Address, Client, ClientError, Trust};
 use lb_provision::Access;
 use serde::{Deserialize, Serialize};
+
+use crate::value::Value;
 
 /// What is kept with a resource and shown to nobody.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -69,6 +72,38 @@ pub(crate) fn endpoint(access: &Access) -> String {
     format!("https://{}", access.address)
 }
 
+/// Everything that it takes to talk to a balancer, in one text. It is a secret.
+pub(crate) fn to_text(access: &Access) -> String {
+    let fingerprint = access.fingerprint.map(|found| found.to_string());
+    let (at, fingerprint) = (endpoint(access), fingerprint.unwrap_or_default());
+    format!("{at}#{fingerprint}#{}", access.token)
+}
+
+/// The address in what a resource names as its balancer, which nobody needs to hide.
+pub(crate) fn address(balancer: &str) -> &str {
+    balancer.split('#').next().unwrap_or_default()
+}
+
+/// What a resource names as its balancer, without what is secret.
+pub(crate) fn shown(balancer: &Value) -> Value {
+    match balancer.text() {
+        Some(text) => address(text).into(),
+        None => balancer.clone(),
+    }
+}
+
+fn of_text(text: &str) -> Option<Access> {
+    let mut parts = text.splitn(3, '#');
+    let address = parts.next()?.strip_prefix("https://")?.parse().ok()?;
+    let fingerprint = parts.next()?;
+    let fingerprint = (!fingerprint.is_empty()).then_some(fingerprint);
+    Some(Access {
+        address,
+        fingerprint: fingerprint.map(str::parse).transpose().ok()?,
+        token: parts.next()?.to_owned(),
+    })
+}
+
 impl Ways {
     /// What has just been seen.
     pub(crate) fn learn(&self, endpoint: &str, way: Way) {
@@ -76,32 +111,26 @@ impl Ways {
         known.insert(endpoint.to_owned(), way);
     }
 
-    /// What was kept with a resource, which may be of old: it counts when nothing else is known.
-    pub(crate) fn recall(&self, private: &Private) {
-        if let Some(access) = &private.access {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            let way = known.entry(endpoint(access));
-            way.or_insert_with(|| Way::Open(access.clone()));
-        }
-    }
-
     pub(crate) fn way(&self, endpoint: &str) -> Option<Way> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(endpoint).cloned()
     }
 
-    /// What is to be kept with a resource of this balancer.
-    pub(crate) fn access(&self, endpoint: Option<&str>) -> Option<Access> {
-        match self.way(endpoint?)? {
-            Way::Open(access) => Some(access),
-            Way::Closed(access) => access,
-            Way::Gone => None,
-        }
+    /// How to talk to a balancer of ours, which is named by its `access` or by its address.
+    pub(crate) fn access(&self, balancer: &str) -> Option<Access> {
+        let known = match self.way(address(balancer)) {
+            Some(Way::Open(access)) => Some(access),
+            Some(Way::Closed(access)) => access,
+            Some(Way::Gone) => return None,
+            None => None,
+        };
+        known.or_else(|| of_text(balancer))
     }
 
     /// The way to a balancer of ours; nothing when it is not one.
     pub(crate) fn client(&self, balancer: &str) -> Option<Result<Arc<Client>, ClientError>> {
-        let access = self.access(Some(balancer))?;
+        let access = self.access(balancer)?;
+        let balancer = address(balancer);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((held, client)) = clients.get(balancer)
             && *held == access
@@ -144,20 +173,26 @@ mod tests {
     #[test]
     fn what_was_just_seen_counts_more_than_what_was_kept() {
         let ways = Ways::default();
-        let kept = Private {
-            access: Some(access("old")),
-            ..Private::default()
-        };
-        let kept = Private::read(&kept.write());
-        ways.recall(&kept);
         let at = "https://10.0.0.5:9443";
-        assert_eq!(ways.access(Some(at)).unwrap().token, "old");
+        let named = to_text(&access("old"));
+        assert_eq!((address(&named), address(at)), (at, at));
+        assert_eq!(ways.access(at), None);
+        assert_eq!(ways.access(&named), Some(access("old")));
         ways.learn(at, Way::Open(access("new")));
-        ways.recall(&kept);
-        assert_eq!(ways.access(Some(at)).unwrap().token, "new");
+        assert_eq!(ways.access(&named).unwrap().token, "new");
+        assert_eq!(ways.access(at).unwrap().token, "new");
         ways.learn(at, Way::Gone);
-        ways.recall(&kept);
-        assert_eq!(ways.access(Some(at)), None);
+        assert_eq!(ways.access(&named), None);
+    }
+
+    #[test]
+    fn a_text_that_is_not_ours_is_no_way() {
+        for text in ["", "unix:/run/a#b#c", "https://lb:9443##t", "https://10.0.0.5:9443#sha256:x#t", "#"] {
+            assert_eq!(of_text(text), None, "{text}");
+        }
+        let mut pinned = access("t#t");
+        pinned.fingerprint = format!("sha256:{}", "0a".repeat(32)).parse().ok();
+        assert_eq!(of_text(&to_text(&pinned)), Some(pinned));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a balancer shall be, with everything read that the fleet names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use lb_model::fleet::Balancer;
 use lb_model::problem::{self, Problem};
 use lb_model::value::{Fingerprint, Name};
-use lb_model::{Format, to_toml, validate};
+use lb_model::{Config, Format, to_toml, validate};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -31,6 +32,20 @@ pub struct Wanted {
     pub(crate) access: Option<Access>,
     /// Whoever provisions has done something to its machine before.
     pub(crate) is_recorded: bool,
+}
+
+impl Wanted {
+    /// The document that a first start begins with: the one that is wanted; else, so that the balancer can be told
+    /// one over the network, nothing but the address of its admin API.
+    pub(crate) fn first_document(&self) -> Option<Cow<'_, Document>> {
+        if let Some(document) = &self.document {
+            return Some(Cow::Borrowed(document));
+        }
+        let address = self.balancer.admin_address()?;
+        let mut config = Config::default();
+        config.admin.address = Some(address);
+        Some(Cow::Owned(Document::of(to_toml(&config))))
+    }
 }
 
 /// Who a machine belongs to, as it is written on it.

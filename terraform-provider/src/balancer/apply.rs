@@ -208,7 +208,9 @@ impl Applied {
             let fingerprint = access.fingerprint.map(|found| found.to_string());
             let fingerprint = fingerprint.map_or(Value::Null, Value::Text);
             let endpoint = Value::Text(crate::ways::endpoint(access));
-            set(&mut state, [(super::ENDPOINT, endpoint), (FINGERPRINT, fingerprint)]);
+            let named = Value::Text(crate::ways::to_text(access));
+            let entries = [(super::ENDPOINT, endpoint), (FINGERPRINT, fingerprint), (super::ACCESS, named)];
+            set(&mut state, entries);
         }
         Self::nothing(&state, private, told)
     }

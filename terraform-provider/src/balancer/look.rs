@@ -3,12 +3,12 @@
 use lb_provision::{Events, Intent, Presence, Session};
 
 use super::{
-    Balancers, CONDITION, DESCRIPTION, Described, ENDPOINT, FINGERPRINT, RELEASE, TARGET, id, tell, told,
+    ACCESS, Balancers, CONDITION, DESCRIPTION, Described, ENDPOINT, FINGERPRINT, RELEASE, TARGET, id, tell, told,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::resource::ID;
 use crate::value::Value;
-use crate::ways::{Private, Way, Ways, endpoint};
+use crate::ways::{Private, Way, Ways, endpoint, to_text};
 
 /// What is known of a machine.
 pub(super) struct Sight {
@@ -22,12 +22,14 @@ pub(super) struct Sight {
 
 impl Sight {
     /// What the machine says of itself under the attributes that it computes.
-    pub(super) fn entries(&self, private: &Private) -> [(&'static str, Value); 4] {
+    pub(super) fn entries(&self, private: &Private) -> [(&'static str, Value); 5] {
         let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
         let access = private.access.as_ref();
         let pinned = access.and_then(|access| access.fingerprint.map(|found| found.to_string()));
         let fingerprint = pinned.as_deref().or(self.fingerprint.as_deref());
+        let named = access.map_or(Value::Null, |access| Value::Text(to_text(access)));
         [
+            (ACCESS, named),
             (ENDPOINT, access.map(endpoint).map_or(Value::Null, Value::Text)),
             (FINGERPRINT, text(fingerprint)),
             (CONDITION, self.condition.as_str().into()),
@@ -117,7 +119,7 @@ impl Balancers {
     pub(crate) async fn data(&self, config: &Value, ways: &Ways) -> Result<Value, Diagnostics> {
         let known = id(config);
         let private = Private {
-            access: ways.access(known.text()),
+            access: known.text().and_then(|id| ways.access(id)),
             ..Private::default()
         };
         let sight = self.sight(config, &private).await?;

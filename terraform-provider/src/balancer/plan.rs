@@ -6,7 +6,7 @@ use lb_provision::{BalancerPlan, Intent, Presence};
 
 use super::look::look;
 use super::{
-    Balancers, COMPUTED, CONDITION, Described, ENDPOINT, FINGERPRINT, FLEET, NAME, RELEASE, STEPS,
+    ACCESS, Balancers, COMPUTED, CONDITION, Described, ENDPOINT, FINGERPRINT, FLEET, NAME, RELEASE, STEPS,
     TARGET, id, told,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -195,7 +195,7 @@ fn foresee(state: &mut Value, prior: &Value, is_new: bool, plan: &BalancerPlan) 
     }
     set(state, [CONDITION, RELEASE].map(|key| (key, Value::Unknown)));
     if plan.steps.iter().any(|step| NEW_ACCESS.contains(&step.step)) {
-        set(state, [(FINGERPRINT, Value::Unknown)]);
+        set(state, [ACCESS, FINGERPRINT].map(|key| (key, Value::Unknown)));
         if state.get(TARGET).get("aws").is_null() {
             forget_endpoint(state, prior);
         } else {
@@ -215,7 +215,7 @@ fn forget_endpoint(state: &mut Value, prior: &Value) {
     };
     let is_kept = WAYS.iter().all(|way| at(state, way) == at(prior, way));
     if !is_kept || prior.get(ENDPOINT).is_null() && !state.get("admin_address").is_null() {
-        set(state, [(ENDPOINT, Value::Unknown)]);
+        set(state, [ACCESS, ENDPOINT].map(|key| (key, Value::Unknown)));
     }
 }
 

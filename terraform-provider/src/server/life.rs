@@ -15,7 +15,7 @@ use crate::plan::conformed;
 use crate::resource::{BALANCER, ID, Resource};
 use crate::schema::Attribute;
 use crate::value::Value;
-use crate::ways::{Private, Way};
+use crate::ways::{Private, Way, address};
 use crate::wire::{self, Identity};
 
 /// What became of a resource, and what there is to say of it.
@@ -122,34 +122,21 @@ impl Server {
             }
         };
         let private = Private::read(&request.private);
-        self.ways.recall(&private);
         let (state, told) = match decoded(request.current_state.as_ref()) {
             Ok(prior) => self.refreshed(resource, prior, private.is_imported).await,
             Err(told) => (Value::Null, told),
         };
-        let private = self.kept_with(&state, private);
         wire::ReadResourceResponse {
             new_state: Some(state.encode()),
             new_identity: resource.identity(&state),
             diagnostics: Self::told(&told, &resource.attributes),
-            private: private.write(),
             ..wire::ReadResourceResponse::default()
-        }
-    }
-
-    /// What is kept with a resource: the way to its balancer, when that is one of ours.
-    fn kept_with(&self, state: &Value, private: Private) -> Private {
-        let access = self.ways.access(state.get(BALANCER).text());
-        Private {
-            is_imported: false,
-            is_successor: false,
-            access: access.or(private.access),
         }
     }
 
     async fn refreshed(&self, resource: &Resource, prior: Value, is_import: bool) -> Outcome {
         let balancer = prior.get(BALANCER).text();
-        match balancer.and_then(|balancer| self.ways.way(balancer)) {
+        match balancer.and_then(|balancer| self.ways.way(address(balancer))) {
             // Everything that a machine had has gone with it.
             Some(Way::Gone) => return (Value::Null, Vec::new()),
             Some(Way::Closed(_)) => {
@@ -218,14 +205,11 @@ impl Server {
             .map(|path| to_wire_path(path, &resource.attributes));
         let conflict = self.owners.conflict(resource, &planned);
         let told: Diagnostics = conflict.into_iter().collect();
-        let private = Private::read(&request.prior_private);
-        self.ways.recall(&private);
         wire::PlanResourceChangeResponse {
             diagnostics: Self::told(&told, &resource.attributes),
             planned_state: Some(planned.encode()),
             requires_replace: replaced.collect(),
             planned_identity: resource.identity(&planned),
-            planned_private: self.kept_with(&planned, private).write(),
             ..wire::PlanResourceChangeResponse::default()
         }
     }
@@ -252,8 +236,6 @@ impl Server {
             let planned = decoded(request.planned_state.as_ref())?;
             Ok((prior, planned, decoded(request.config.as_ref())?))
         };
-        let private = Private::read(&request.planned_private);
-        self.ways.recall(&private);
         let (state, told) = match values() {
             Ok((prior, planned, config)) => self.applied(resource, prior, &planned, &config).await,
             Err(told) => (Value::Null, told),
@@ -262,7 +244,7 @@ impl Server {
             new_state: Some(state.encode()),
             new_identity: resource.identity(&state),
             diagnostics: Self::told(&told, &resource.attributes),
-            private: self.kept_with(&state, private).write(),
+            private: Vec::new(),
         }
     }
 

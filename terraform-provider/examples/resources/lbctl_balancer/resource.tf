@@ -8,7 +8,7 @@ resource "lbctl_balancer" "example" {
 }
 
 resource "lbctl_pool" "web" {
-  balancer = lbctl_balancer.example.endpoint
+  balancer = lbctl_balancer.example.access
   name     = "web"
   servers = {
     iis1 = { address = "10.0.0.11:80" }
