@@ -15,7 +15,7 @@ use crate::document::to_value;
 use crate::plan;
 use crate::schema::{Attribute, Kind, Presence, Scalar, TEXT, attributes};
 use crate::value::Value;
-use crate::ways::shown;
+use crate::ways::{is_ours, shown};
 
 mod identity;
 mod write;
@@ -144,8 +144,11 @@ impl Resource {
                 .attributes
                 .iter()
                 .filter(|attribute| attribute.replaces);
-            // Another token is no other balancer.
+            // Another address or token of a balancer of ours is no other balancer; while it is not known, it is the
+            // one of before, whose machine is being changed.
+            let is_same = planned.get(BALANCER).is_unknown() && is_ours(prior.get(BALANCER));
             let held = |value: &Value, name: &str| match name {
+                BALANCER if is_same => Value::Null,
                 BALANCER => shown(value.get(name)),
                 _ => value.get(name).clone(),
             };

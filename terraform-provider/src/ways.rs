@@ -60,7 +60,7 @@ pub(crate) enum Way {
     Gone,
 }
 
-/// Every balancer of which something is known, by its address.
+/// Every balancer of which something is known, by its name and by its address.
 #[derive(Default)]
 pub(crate) struct Ways {
     known: Mutex<HashMap<String, Way>>,
@@ -72,31 +72,43 @@ pub(crate) fn endpoint(access: &Access) -> String {
     format!("https://{}", access.address)
 }
 
-/// Everything that it takes to talk to a balancer, in one text. It is a secret.
-pub(crate) fn to_text(access: &Access) -> String {
+/// Everything that it takes to talk to the balancer that is called so, in one text. It is a secret.
+pub(crate) fn to_text(id: &str, access: &Access) -> String {
     let fingerprint = access.fingerprint.map(|found| found.to_string());
     let (at, fingerprint) = (endpoint(access), fingerprint.unwrap_or_default());
-    format!("{at}#{fingerprint}#{}", access.token)
+    format!("{at}#{fingerprint}#{id}#{}", access.token)
 }
 
-/// The address in what a resource names as its balancer, which nobody needs to hide.
+/// The address in what a resource names as its balancer.
 pub(crate) fn address(balancer: &str) -> &str {
     balancer.split('#').next().unwrap_or_default()
+}
+
+/// What tells a balancer from others: the name of one of ours, which keeps it when its address is another one;
+/// else its address. Nobody needs to hide it.
+pub(crate) fn key(balancer: &str) -> &str {
+    balancer.split('#').nth(2).unwrap_or(balancer)
+}
+
+/// Whether it is one of ours that is named.
+pub(crate) fn is_ours(balancer: &Value) -> bool {
+    balancer.text().is_some_and(|text| text.contains('#'))
 }
 
 /// What a resource names as its balancer, without what is secret.
 pub(crate) fn shown(balancer: &Value) -> Value {
     match balancer.text() {
-        Some(text) => address(text).into(),
+        Some(text) => key(text).into(),
         None => balancer.clone(),
     }
 }
 
 fn of_text(text: &str) -> Option<Access> {
-    let mut parts = text.splitn(3, '#');
+    let mut parts = text.splitn(4, '#');
     let address = parts.next()?.strip_prefix("https://")?.parse().ok()?;
     let fingerprint = parts.next()?;
     let fingerprint = (!fingerprint.is_empty()).then_some(fingerprint);
+    let _id = parts.next()?;
     Some(Access {
         address,
         fingerprint: fingerprint.map(str::parse).transpose().ok()?,
@@ -106,19 +118,19 @@ fn of_text(text: &str) -> Option<Access> {
 
 impl Ways {
     /// What has just been seen.
-    pub(crate) fn learn(&self, endpoint: &str, way: Way) {
+    pub(crate) fn learn(&self, key: &str, way: Way) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(endpoint.to_owned(), way);
+        known.insert(key.to_owned(), way);
     }
 
-    pub(crate) fn way(&self, endpoint: &str) -> Option<Way> {
+    pub(crate) fn way(&self, balancer: &str) -> Option<Way> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(endpoint).cloned()
+        known.get(key(balancer)).cloned()
     }
 
     /// How to talk to a balancer of ours, which is named by its `access` or by its address.
     pub(crate) fn access(&self, balancer: &str) -> Option<Access> {
-        let known = match self.way(address(balancer)) {
+        let known = match self.way(balancer) {
             Some(Way::Open(access)) => Some(access),
             Some(Way::Closed(access)) => access,
             Some(Way::Gone) => return None,
@@ -130,7 +142,7 @@ impl Ways {
     /// The way to a balancer of ours; nothing when it is not one.
     pub(crate) fn client(&self, balancer: &str) -> Option<Result<Arc<Client>, ClientError>> {
         let access = self.access(balancer)?;
-        let balancer = address(balancer);
+        let balancer = key(balancer);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((held, client)) = clients.get(balancer)
             && *held == access
@@ -174,25 +186,28 @@ mod tests {
     fn what_was_just_seen_counts_more_than_what_was_kept() {
         let ways = Ways::default();
         let at = "https://10.0.0.5:9443";
-        let named = to_text(&access("old"));
+        let named = to_text("shop/lb1", &access("old"));
         assert_eq!((address(&named), address(at)), (at, at));
+        assert_eq!((key(&named), key(at)), ("shop/lb1", at));
         assert_eq!(ways.access(at), None);
         assert_eq!(ways.access(&named), Some(access("old")));
-        ways.learn(at, Way::Open(access("new")));
+        for key in [at, "shop/lb1"] {
+            ways.learn(key, Way::Open(access("new")));
+        }
         assert_eq!(ways.access(&named).unwrap().token, "new");
         assert_eq!(ways.access(at).unwrap().token, "new");
-        ways.learn(at, Way::Gone);
+        ways.learn("shop/lb1", Way::Gone);
         assert_eq!(ways.access(&named), None);
     }
 
     #[test]
     fn a_text_that_is_not_ours_is_no_way() {
-        for text in ["", "unix:/run/a#b#c", "https://lb:9443##t", "https://10.0.0.5:9443#sha256:x#t", "#"] {
+        for text in ["", "unix:/run/a#b#c#d", "https://lb:9443##i#t", "https://10.0.0.5:9443#sha256:x#i#t", "#"] {
             assert_eq!(of_text(text), None, "{text}");
         }
         let mut pinned = access("t#t");
         pinned.fingerprint = format!("sha256:{}", "0a".repeat(32)).parse().ok();
-        assert_eq!(of_text(&to_text(&pinned)), Some(pinned));
+        assert_eq!(of_text(&to_text("shop/lb1", &pinned)), Some(pinned));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::plan::{intent, lines, refusal, set};
 use super::{Balancers, COMPUTED, Described, FINGERPRINT, STEPS, TARGET, tell};
 use crate::diagnostic::{Diagnostic, Diagnostics, chain};
 use crate::log::{Level, log};
+use crate::resource::ID;
 use crate::value::Value;
 use crate::ways::{Private, Way, Ways};
 
@@ -111,7 +112,8 @@ impl Balancers {
         }
         let mut state = planned.clone();
         let steps = steps.into_iter().map(Value::Text).collect();
-        let told_by_it = sight.entries(&private).into_iter();
+        let named = planned.get(ID).text().unwrap_or_default();
+        let told_by_it = sight.entries(named, &private).into_iter();
         for (key, value) in told_by_it.chain([(STEPS, Value::List(steps))]) {
             if state.get(key).is_unknown() {
                 set(&mut state, [(key, value)]);
@@ -208,7 +210,7 @@ impl Applied {
             let fingerprint = access.fingerprint.map(|found| found.to_string());
             let fingerprint = fingerprint.map_or(Value::Null, Value::Text);
             let endpoint = Value::Text(crate::ways::endpoint(access));
-            let named = Value::Text(crate::ways::to_text(access));
+            let named = Value::Text(crate::ways::to_text(planned.get(ID).text().unwrap_or_default(), access));
             let entries = [(super::ENDPOINT, endpoint), (FINGERPRINT, fingerprint), (super::ACCESS, named)];
             set(&mut state, entries);
         }

@@ -22,12 +22,12 @@ pub(super) struct Sight {
 
 impl Sight {
     /// What the machine says of itself under the attributes that it computes.
-    pub(super) fn entries(&self, private: &Private) -> [(&'static str, Value); 5] {
+    pub(super) fn entries(&self, id: &str, private: &Private) -> [(&'static str, Value); 5] {
         let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
         let access = private.access.as_ref();
         let pinned = access.and_then(|access| access.fingerprint.map(|found| found.to_string()));
         let fingerprint = pinned.as_deref().or(self.fingerprint.as_deref());
-        let named = access.map_or(Value::Null, |access| Value::Text(to_text(access)));
+        let named = access.map_or(Value::Null, |access| Value::Text(to_text(id, access)));
         [
             (ACCESS, named),
             (ENDPOINT, access.map(endpoint).map_or(Value::Null, Value::Text)),
@@ -91,7 +91,9 @@ impl Balancers {
                 tell(ways, prior, way);
                 let mut state = prior.clone();
                 if let Value::Map(entries) = &mut state {
-                    let entered = sight.entries(private).into_iter();
+                    let named = id(prior);
+                    let named = named.text().unwrap_or_default();
+                    let entered = sight.entries(named, private).into_iter();
                     // What a silent balancer does not say is as it was.
                     let entered = entered.filter(|(_, value)| sight.serves || !value.is_null());
                     entries.extend(entered.map(|(key, value)| (key.to_owned(), value)));
@@ -131,8 +133,9 @@ impl Balancers {
         }
         let mut state = config.clone();
         if let Value::Map(entries) = &mut state {
+            let told = sight.entries(known.text().unwrap_or_default(), &private);
             entries.insert(ID.to_owned(), known);
-            for (key, value) in sight.entries(&private) {
+            for (key, value) in told {
                 if self.data.iter().any(|attribute| attribute.name == key) {
                     entries.insert(key.to_owned(), value);
                 }

@@ -32,8 +32,11 @@ const WAYS: [[&str; 3]; 5] = [
     [TARGET, "redfish", "address"],
 ];
 
-/// Steps that leave another certificate, or the knowledge of one.
-const NEW_ACCESS: [&str; 4] = ["access", "enrol", "claim", "install"];
+/// Steps that leave another certificate or token, or the knowledge of one.
+const NEW_ACCESS: [&str; 6] = ["access", "claim", "enrol", "install", "machine", "replace"];
+
+/// Steps after which a machine of a cloud has another address.
+const NEW_ADDRESS: [&str; 3] = ["address", "change", "start"];
 
 impl Balancers {
     pub(crate) async fn plan(&self, config: &Value, prior: &Value, private: Private) -> Planned {
@@ -194,17 +197,16 @@ fn foresee(state: &mut Value, prior: &Value, is_new: bool, plan: &BalancerPlan) 
         return;
     }
     set(state, [CONDITION, RELEASE].map(|key| (key, Value::Unknown)));
-    if plan.steps.iter().any(|step| NEW_ACCESS.contains(&step.step)) {
+    let any = |names: &[&str]| plan.steps.iter().any(|step| names.contains(&step.step));
+    let is_new_access = any(&NEW_ACCESS);
+    if is_new_access {
         set(state, [ACCESS, FINGERPRINT].map(|key| (key, Value::Unknown)));
-        if state.get(TARGET).get("aws").is_null() {
-            forget_endpoint(state, prior);
-        } else {
-            // A machine of a cloud that is made anew has another address.
-            set(state, [(ENDPOINT, Value::Unknown)]);
-        }
-    } else {
-        forget_endpoint(state, prior);
     }
+    let is_cloud = !state.get(TARGET).get("aws").is_null();
+    if is_cloud && (is_new_access || any(&NEW_ADDRESS)) {
+        set(state, [ACCESS, ENDPOINT].map(|key| (key, Value::Unknown)));
+    }
+    forget_endpoint(state, prior);
 }
 
 /// The address is only known again when something has changed that decides which it is.

@@ -15,7 +15,7 @@ use crate::plan::conformed;
 use crate::resource::{BALANCER, ID, Resource};
 use crate::schema::Attribute;
 use crate::value::Value;
-use crate::ways::{Private, Way, address};
+use crate::ways::{Private, Way};
 use crate::wire::{self, Identity};
 
 /// What became of a resource, and what there is to say of it.
@@ -136,7 +136,7 @@ impl Server {
 
     async fn refreshed(&self, resource: &Resource, prior: Value, is_import: bool) -> Outcome {
         let balancer = prior.get(BALANCER).text();
-        match balancer.and_then(|balancer| self.ways.way(address(balancer))) {
+        match balancer.and_then(|balancer| self.ways.way(balancer)) {
             // Everything that a machine had has gone with it.
             Some(Way::Gone) => return (Value::Null, Vec::new()),
             Some(Way::Closed(_)) => {
