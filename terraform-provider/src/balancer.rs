@@ -184,7 +184,11 @@ impl Balancers {
 
     /// The state of one that is to be taken over: nothing but its names, as an import says no more. The plan
     /// then shows what that takes, with the target that the configuration has.
-    pub(crate) fn imported(&self, id: &str, identity: Option<&Value>) -> Result<Value, Diagnostics> {
+    pub(crate) fn imported(
+        &self,
+        id: &str,
+        identity: Option<&Value>,
+    ) -> Result<Value, Diagnostics> {
         let named = match identity {
             Some(identity) => {
                 let text = |key| identity.get(key).text().map(str::to_owned);
@@ -239,8 +243,15 @@ fn placed(problems: &[Problem], name: &str) -> Diagnostics {
 fn told(text: &str, help: Option<String>) -> Diagnostic {
     let (summary, shown) = text.split_once('\n').unwrap_or((text, ""));
     let help = help.unwrap_or_default();
-    let gap = if shown.is_empty() || help.is_empty() { "" } else { "\n\n" };
-    Diagnostic::error(summary, format!("{}{gap}{}", shown.trim_end(), sentence(&help)))
+    let gap = if shown.is_empty() || help.is_empty() {
+        ""
+    } else {
+        "\n\n"
+    };
+    Diagnostic::error(
+        summary,
+        format!("{}{gap}{}", shown.trim_end(), sentence(&help)),
+    )
 }
 
 /// What keeps a session from beginning, at the attribute that it is about.
@@ -285,7 +296,8 @@ fn own(described: &Described, intent: &Intent) -> Result<PathBuf, Diagnostic> {
     let mut found = env::split_paths(&paths).map(|folder| folder.join("lbctl"));
     found.find(|path| path.is_file()).ok_or_else(|| {
         let summary = "There is no `lbctl` that could be put on the machine";
-        let detail = "Name the program for Linux with `program`, or put `lbctl` into a folder of PATH.";
+        let detail =
+            "Name the program for Linux with `program`, or put `lbctl` into a folder of PATH.";
         Diagnostic::error(summary, detail).of("program")
     })
 }
@@ -299,7 +311,10 @@ fn resource(shape: &Shape) -> Vec<Attribute> {
     let computed = |key: &str, about: &str| Attribute::new(key, TEXT, Presence::Computed, about);
     let mut all = vec![
         computed(ID, "`FLEET/NAME`: what `terraform import` takes."),
-        name(NAME, "The name of the balancer. Another name is another one."),
+        name(
+            NAME,
+            "The name of the balancer. Another name is another one.",
+        ),
         name(
             FLEET,
             "What machines are marked with, so that those of one environment are never taken for those of \
@@ -366,7 +381,11 @@ fn data(resource: &[Attribute]) -> Vec<Attribute> {
     };
     all.extend([
         computed("serves", Scalar::Bool, "Whether its balancer answers."),
-        computed("revision", Scalar::Number, "The number of the revision in force."),
+        computed(
+            "revision",
+            Scalar::Number,
+            "The number of the revision in force.",
+        ),
     ]);
     all
 }

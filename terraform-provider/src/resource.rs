@@ -323,8 +323,7 @@ fn id() -> Attribute {
 
 /// The attribute that names another balancer than that of the provider.
 pub(crate) fn balancer() -> Attribute {
-    let about =
-        "The address of the balancer that has it, when that is not the `endpoint` of the provider; or the \
+    let about = "The address of the balancer that has it, when that is not the `endpoint` of the provider; or the \
          `access` of an `lbctl_balancer`, with which nothing else needs to be known of it.";
     Attribute::new(BALANCER, TEXT, Presence::Optional, about).replacing()
 }

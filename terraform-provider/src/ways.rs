@@ -202,7 +202,13 @@ mod tests {
 
     #[test]
     fn a_text_that_is_not_ours_is_no_way() {
-        for text in ["", "unix:/run/a#b#c#d", "https://lb:9443##i#t", "https://10.0.0.5:9443#sha256:x#i#t", "#"] {
+        for text in [
+            "",
+            "unix:/run/a#b#c#d",
+            "https://lb:9443##i#t",
+            "https://10.0.0.5:9443#sha256:x#i#t",
+            "#",
+        ] {
             assert_eq!(of_text(text), None, "{text}");
         }
         let mut pinned = access("t#t");

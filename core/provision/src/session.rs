@@ -447,7 +447,9 @@ impl Notes for Written<'_> {
         let lost = || ProvisionError::Lost(step.balancer.clone());
         let machine = self.machines.get(&step.balancer).ok_or_else(lost)?;
         let balancer = machine.wanted.balancer.clone();
-        let begun = self.memory.begins(&step.balancer, Recorded { balancer }, step.step);
+        let begun = self
+            .memory
+            .begins(&step.balancer, Recorded { balancer }, step.step);
         Ok(begun?)
     }
 

@@ -144,11 +144,7 @@ impl Document {
     }
 
     /// The same for a text that is in no file. One that begins with a brace is JSON.
-    pub(crate) fn given(
-        name: &Name,
-        balancer: &Balancer,
-        text: &str,
-    ) -> Result<Self, WantedError> {
+    pub(crate) fn given(name: &Name, balancer: &Balancer, text: &str) -> Result<Self, WantedError> {
         let is_json = text.trim_start().starts_with('{');
         let format = if is_json { Format::Json } else { Format::Toml };
         Self::checked(name, balancer, text, format, "document")

@@ -34,7 +34,9 @@ impl Balancers {
             Ok(described) => described,
             Err(told) => return Applied::nothing(prior, private, told),
         };
-        let cluster = described.balancer().and_then(|balancer| balancer.cluster.clone());
+        let cluster = described
+            .balancer()
+            .and_then(|balancer| balancer.cluster.clone());
         let mut turn = None;
         if let Some(cluster) = &cluster {
             let fleet = &described.fleet.fleet().name;
@@ -91,8 +93,14 @@ impl Balancers {
         private: Private,
     ) -> Applied {
         let shown = planned.get(STEPS);
-        let done = self.run(described, intent(&private), &private, Some(shown)).await;
-        let Done { mut told, private, steps } = match done {
+        let done = self
+            .run(described, intent(&private), &private, Some(shown))
+            .await;
+        let Done {
+            mut told,
+            private,
+            steps,
+        } = match done {
             Ok(done) => done,
             Err(told) => return Applied::nothing(prior, private, told),
         };
@@ -119,7 +127,11 @@ impl Balancers {
                 set(&mut state, [(key, value)]);
             }
         }
-        Applied { state, private, told }
+        Applied {
+            state,
+            private,
+            told,
+        }
     }
 
     /// Looks, plans, and does what was shown; nothing else.
@@ -164,9 +176,10 @@ impl Balancers {
         drop(events);
         // What nobody hears any more was not worth more.
         let _heard = hears.await;
-        let failed = outcome.failed.iter().map(|error| {
-            super::told(&chain(error), error.help()).of(TARGET)
-        });
+        let failed = outcome
+            .failed
+            .iter()
+            .map(|error| super::told(&chain(error), error.help()).of(TARGET));
         let mut told: Diagnostics = failed.collect();
         if told.is_empty() && !outcome.left.is_empty() {
             let summary = "It was interrupted in the middle";
@@ -210,8 +223,15 @@ impl Applied {
             let fingerprint = access.fingerprint.map(|found| found.to_string());
             let fingerprint = fingerprint.map_or(Value::Null, Value::Text);
             let endpoint = Value::Text(crate::ways::endpoint(access));
-            let named = Value::Text(crate::ways::to_text(planned.get(ID).text().unwrap_or_default(), access));
-            let entries = [(super::ENDPOINT, endpoint), (FINGERPRINT, fingerprint), (super::ACCESS, named)];
+            let named = Value::Text(crate::ways::to_text(
+                planned.get(ID).text().unwrap_or_default(),
+                access,
+            ));
+            let entries = [
+                (super::ENDPOINT, endpoint),
+                (FINGERPRINT, fingerprint),
+                (super::ACCESS, named),
+            ];
             set(&mut state, entries);
         }
         Self::nothing(&state, private, told)
@@ -232,7 +252,9 @@ fn expected(plan: &BalancerPlan, shown: Option<&Value>) -> Result<(), Diagnostic
         return Ok(());
     };
     let summary = "The machine has changed since the plan was made";
-    let detail = format!("It would take a step that the plan does not show: {other}\n\nPlan and apply again.");
+    let detail = format!(
+        "It would take a step that the plan does not show: {other}\n\nPlan and apply again."
+    );
     Err(vec![Diagnostic::error(summary, detail).of(TARGET)])
 }
 
@@ -241,18 +263,34 @@ async fn hear(mut events: UnboundedReceiver<Event>) {
     while let Some(event) = events.recv().await {
         match event {
             Event::Looking { .. } | Event::Progress { .. } => {}
-            Event::Started { balancer, step, title } => {
+            Event::Started {
+                balancer,
+                step,
+                title,
+            } => {
                 let fields: [(&str, &dyn std::fmt::Display); 3] =
                     [("balancer", &balancer), ("step", &step), ("title", &title)];
                 log(Level::Info, "a step begins", &fields);
             }
-            Event::Finished { balancer, step, took } => {
+            Event::Finished {
+                balancer,
+                step,
+                took,
+            } => {
                 let millis = took.as_millis();
-                let fields: [(&str, &dyn std::fmt::Display); 3] =
-                    [("balancer", &balancer), ("step", &step), ("millis", &millis)];
+                let fields: [(&str, &dyn std::fmt::Display); 3] = [
+                    ("balancer", &balancer),
+                    ("step", &step),
+                    ("millis", &millis),
+                ];
                 log(Level::Info, "a step is done", &fields);
             }
-            Event::Failed { balancer, step, error, .. } => {
+            Event::Failed {
+                balancer,
+                step,
+                error,
+                ..
+            } => {
                 let fields: [(&str, &dyn std::fmt::Display); 3] =
                     [("balancer", &balancer), ("step", &step), ("error", &error)];
                 log(Level::Warn, "a step failed", &fields);

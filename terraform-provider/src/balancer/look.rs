@@ -3,7 +3,8 @@
 use lb_provision::{Events, Intent, Presence, Session};
 
 use super::{
-    ACCESS, Balancers, CONDITION, DESCRIPTION, Described, ENDPOINT, FINGERPRINT, RELEASE, TARGET, id, tell, told,
+    ACCESS, Balancers, CONDITION, DESCRIPTION, Described, ENDPOINT, FINGERPRINT, RELEASE, TARGET,
+    id, tell, told,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::resource::ID;
@@ -30,7 +31,10 @@ impl Sight {
         let named = access.map_or(Value::Null, |access| Value::Text(to_text(id, access)));
         [
             (ACCESS, named),
-            (ENDPOINT, access.map(endpoint).map_or(Value::Null, Value::Text)),
+            (
+                ENDPOINT,
+                access.map(endpoint).map_or(Value::Null, Value::Text),
+            ),
             (FINGERPRINT, text(fingerprint)),
             (CONDITION, self.condition.as_str().into()),
             (RELEASE, text(self.release.as_deref())),
@@ -39,7 +43,10 @@ impl Sight {
 }
 
 /// Looks at the one machine of a session.
-pub(super) async fn look(session: &mut Session, described: &Described) -> Result<Sight, Diagnostic> {
+pub(super) async fn look(
+    session: &mut Session,
+    described: &Described,
+) -> Result<Sight, Diagnostic> {
     session.discover(&Events::nobody()).await;
     let name = &described.name;
     let seen = session.seen();
@@ -109,7 +116,11 @@ impl Balancers {
         }
     }
 
-    pub(super) async fn sight(&self, value: &Value, private: &Private) -> Result<Sight, Diagnostics> {
+    pub(super) async fn sight(
+        &self,
+        value: &Value,
+        private: &Private,
+    ) -> Result<Sight, Diagnostics> {
         let described = self.described(value)?;
         let mut session = Self::session(&described, Intent::Look, private, true)?;
         let sight = look(&mut session, &described).await;
@@ -128,7 +139,8 @@ impl Balancers {
         if sight.presence == Presence::Absent && !sight.serves {
             let name = config.get(super::NAME).text().unwrap_or_default();
             let summary = format!("There is no balancer `{name}` on this machine");
-            let help = "See `name`, `fleet` and `target`, or make it with the resource `lbctl_balancer`.";
+            let help =
+                "See `name`, `fleet` and `target`, or make it with the resource `lbctl_balancer`.";
             return Err(vec![Diagnostic::error(summary, help).of(TARGET)]);
         }
         let mut state = config.clone();

@@ -6,8 +6,8 @@ use lb_provision::{BalancerPlan, Intent, Presence};
 
 use super::look::look;
 use super::{
-    ACCESS, Balancers, COMPUTED, CONDITION, Described, ENDPOINT, FINGERPRINT, FLEET, NAME, RELEASE, STEPS,
-    TARGET, id, told,
+    ACCESS, Balancers, COMPUTED, CONDITION, Described, ENDPOINT, FINGERPRINT, FLEET, NAME, RELEASE,
+    STEPS, TARGET, id, told,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::plan;
@@ -56,14 +56,21 @@ impl Balancers {
         if let Value::Map(entries) = &mut state {
             entries.insert(ID.to_owned(), id(config));
             for key in COMPUTED {
-                let value = if is_new { &Value::Unknown } else { prior.get(key) };
+                let value = if is_new {
+                    &Value::Unknown
+                } else {
+                    prior.get(key)
+                };
                 entries.insert(key.to_owned(), value.clone());
             }
         }
         let configured = |state: &Value| config.is_known() && state.get(TARGET).is_known();
         if private.is_successor && prior.is_null() {
             // What is there now is the one before.
-        } else if !prior.is_null() && [NAME, FLEET].iter().any(|key| state.get(key) != prior.get(key))
+        } else if !prior.is_null()
+            && [NAME, FLEET]
+                .iter()
+                .any(|key| state.get(key) != prior.get(key))
         {
             let others = [NAME, FLEET].into_iter();
             let others = others.filter(|key| state.get(key) != prior.get(key));
@@ -81,7 +88,10 @@ impl Balancers {
                 Err(told) => planned.told = told,
             }
         } else if !is_new {
-            set(&mut state, [CONDITION, RELEASE, STEPS].map(|key| (key, Value::Unknown)));
+            set(
+                &mut state,
+                [CONDITION, RELEASE, STEPS].map(|key| (key, Value::Unknown)),
+            );
             forget_endpoint(&mut state, prior);
         }
         if !planned.replaced.is_empty() {
@@ -139,7 +149,10 @@ impl Balancers {
         if prior.get(TARGET).is_null() {
             return false;
         }
-        let before = self.described(prior).ok().and_then(|before| target(&before));
+        let before = self
+            .described(prior)
+            .ok()
+            .and_then(|before| target(&before));
         let now = target(described);
         before
             .zip(now)
@@ -172,14 +185,20 @@ pub(super) fn refusal(plan: &BalancerPlan) -> Result<(), Diagnostics> {
         return Ok(());
     };
     let help = plan.help.clone().unwrap_or_default();
-    let help = help.replace("`lbctl provision adopt`", "import it (`terraform import`, or an `import` block)");
+    let help = help.replace(
+        "`lbctl provision adopt`",
+        "import it (`terraform import`, or an `import` block)",
+    );
     let help = help.replace("`lbctl provision apply`", "`terraform apply`");
     Err(vec![told(problem, Some(help)).of(TARGET)])
 }
 
 /// The steps as lines.
 pub(super) fn lines(plan: &BalancerPlan) -> Vec<String> {
-    plan.steps.iter().flat_map(lb_provision::Step::lines).collect()
+    plan.steps
+        .iter()
+        .flat_map(lb_provision::Step::lines)
+        .collect()
 }
 
 /// Puts into the state what the steps are going to change.
@@ -200,7 +219,10 @@ fn foresee(state: &mut Value, prior: &Value, is_new: bool, plan: &BalancerPlan) 
     let any = |names: &[&str]| plan.steps.iter().any(|step| names.contains(&step.step));
     let is_new_access = any(&NEW_ACCESS);
     if is_new_access {
-        set(state, [ACCESS, FINGERPRINT].map(|key| (key, Value::Unknown)));
+        set(
+            state,
+            [ACCESS, FINGERPRINT].map(|key| (key, Value::Unknown)),
+        );
     }
     let is_cloud = !state.get(TARGET).get("aws").is_null();
     if is_cloud && (is_new_access || any(&NEW_ADDRESS)) {
@@ -226,4 +248,3 @@ pub(super) fn set<const N: usize>(state: &mut Value, changed: [(&str, Value); N]
         entries.extend(changed.map(|(key, value)| (key.to_owned(), value)));
     }
 }
-

@@ -47,7 +47,8 @@ impl Server {
         let attributes = if is_machine(&request.type_name) {
             Ok(&self.balancers.attributes)
         } else {
-            self.resource(&request.type_name).map(|resource| &resource.attributes)
+            self.resource(&request.type_name)
+                .map(|resource| &resource.attributes)
         };
         let upgraded = attributes.and_then(|attributes| {
             let raw = request.raw_state.as_ref().map(|raw| raw.json.as_slice());
@@ -140,7 +141,8 @@ impl Server {
             // Everything that a machine had has gone with it.
             Some(Way::Gone) => return (Value::Null, Vec::new()),
             Some(Way::Closed(_)) => {
-                let detail = "Its balancer does not answer, so that its state was taken from before.";
+                let detail =
+                    "Its balancer does not answer, so that its state was taken from before.";
                 let told = Diagnostic::warning("The resource was not read", detail);
                 return (prior, vec![told.of(BALANCER)]);
             }

@@ -78,7 +78,9 @@ impl Server {
         let replaced = planned.replaced.iter();
         wire::PlanResourceChangeResponse {
             diagnostics: Self::told(&planned.told, attributes),
-            requires_replace: replaced.map(|path| to_wire_path(path, attributes)).collect(),
+            requires_replace: replaced
+                .map(|path| to_wire_path(path, attributes))
+                .collect(),
             planned_identity: Balancers::identity(&planned.state),
             planned_state: Some(planned.state.encode()),
             planned_private: planned.private.write(),
@@ -105,7 +107,10 @@ impl Server {
             }
         };
         let private = Private::read(&request.planned_private);
-        let applied = self.balancers.apply(&prior, &planned, private, &self.ways).await;
+        let applied = self
+            .balancers
+            .apply(&prior, &planned, private, &self.ways)
+            .await;
         wire::ApplyResourceChangeResponse {
             new_identity: Balancers::identity(&applied.state),
             new_state: Some(applied.state.encode()),

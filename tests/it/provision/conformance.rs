@@ -98,7 +98,11 @@ impl Peer {
             }
             Self::Vm(lab) => {
                 let folder = lab.machine();
-                let files = run("find", &[folder.to_str().expect("UTF-8"), "-printf", "%P %M\\n"]).await;
+                let files = run(
+                    "find",
+                    &[folder.to_str().expect("UTF-8"), "-printf", "%P %M\\n"],
+                )
+                .await;
                 let kept = fs::read_to_string(folder.join("machine.json")).unwrap_or_default();
                 let mut kept: Value = serde_json::from_str(&kept).unwrap_or_default();
                 for (key, by_chance) in [("instance", ""), ("owner", "lineage"), ("forwards", "")] {
@@ -145,7 +149,10 @@ impl Tool {
         fs::copy(fleet.path("lbctl"), terraform.path("lbctl")).expect("the program");
         terraform.set("XDG_DATA_HOME", &fleet.path("data").display().to_string());
         terraform.set("TF_LOG_PROVIDER", "INFO");
-        terraform.set("TF_LOG_PATH", &terraform.path("steps.log").display().to_string());
+        terraform.set(
+            "TF_LOG_PATH",
+            &terraform.path("steps.log").display().to_string(),
+        );
         Self::Terraform(terraform)
     }
 
@@ -165,10 +172,15 @@ impl Tool {
             .collect();
         let body = format!("target = {}\ndocument = \"lb.toml\"\n{more}", said.target);
         let (file, text) = match self {
-            Self::Cli(_) => ("fleet.toml", format!("name = \"lab\"\n[balancers.lb1]\n{body}")),
+            Self::Cli(_) => (
+                "fleet.toml",
+                format!("name = \"lab\"\n[balancers.lb1]\n{body}"),
+            ),
             Self::Terraform(_) => (
                 "main.tf",
-                format!("resource \"lbctl_balancer\" \"lb1\" {{\nname = \"lb1\"\nfleet = \"lab\"\n{body}}}\n"),
+                format!(
+                    "resource \"lbctl_balancer\" \"lb1\" {{\nname = \"lb1\"\nfleet = \"lab\"\n{body}}}\n"
+                ),
             ),
         };
         fs::write(self.path(file), text).expect("a configuration");
@@ -191,8 +203,16 @@ impl Tool {
         let applied = self.run(fleet, &["apply", "--yes"], &apply).await;
         applied.expect_success(when);
         let plan = ["plan", "-no-color", "-detailed-exitcode"];
-        let again = self.run(fleet, &["plan", "--detailed-exitcode"], &plan).await;
-        assert_eq!(again.code(), 0, "{when}, a second plan: {}{}", again.stdout, again.stderr);
+        let again = self
+            .run(fleet, &["plan", "--detailed-exitcode"], &plan)
+            .await;
+        assert_eq!(
+            again.code(),
+            0,
+            "{when}, a second plan: {}{}",
+            again.stdout,
+            again.stderr
+        );
     }
 
     /// Applies, and is killed in this step.
@@ -201,11 +221,20 @@ impl Tool {
         let mut command = self.command(fleet, &["apply", "--yes", "--events"], &apply);
         let events = fs::File::create(self.path("events")).expect("a file");
         command.stdout(events).stderr(std::process::Stdio::null());
-        let mut child = command.process_group(0).kill_on_drop(true).spawn().expect("a run");
+        let mut child = command
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("a run");
         eventually("the step has begun", async || {
-            let (file, cli, terraform) = ("events", format!("\"step\":\"{step}\""), format!("step={step}"));
+            let (file, cli, terraform) = (
+                "events",
+                format!("\"step\":\"{step}\""),
+                format!("step={step}"),
+            );
             let begun = fs::read_to_string(self.path(file)).is_ok_and(|text| text.contains(&cli));
-            let logged = fs::read_to_string(self.path("steps.log")).is_ok_and(|text| text.contains(&terraform));
+            let logged = fs::read_to_string(self.path("steps.log"))
+                .is_ok_and(|text| text.contains(&terraform));
             (begun || logged).then_some(())
         })
         .await;
@@ -216,7 +245,11 @@ impl Tool {
 
     /// Forgets everything, and takes the machine up again.
     async fn adopt(&self, fleet: &Fleet) {
-        let kept = if matches!(self, Self::Cli(_)) { "fleet.state" } else { "terraform.tfstate" };
+        let kept = if matches!(self, Self::Cli(_)) {
+            "fleet.state"
+        } else {
+            "terraform.tfstate"
+        };
         fs::rename(self.path(kept), self.path("lost")).expect("a state");
         let import = ["import", "-no-color", "lbctl_balancer.lb1", "lab/lb1"];
         let adopted = self.run(fleet, &["adopt", "--yes"], &import).await;
@@ -225,7 +258,11 @@ impl Tool {
 }
 
 /// One target, with one tool: what is seen after each operation.
-async fn life(kind: Kind, step: &str, name: &str) -> Vec<(&'static str, Vec<String>, Option<String>)> {
+async fn life(
+    kind: Kind,
+    step: &str,
+    name: &str,
+) -> Vec<(&'static str, Vec<String>, Option<String>)> {
     let peer = Peer::start(kind).await;
     let own;
     let fleet = if let Peer::Ssh(_) = peer {
@@ -262,7 +299,9 @@ async fn life(kind: Kind, step: &str, name: &str) -> Vec<(&'static str, Vec<Stri
     tool.settle(fleet, "what was lost").await;
     seen.push(("adopted", peer.there().await, peer.answer().await));
     let destroy = ["destroy", "-auto-approve", "-no-color", "-lock=false"];
-    let destroyed = tool.run(fleet, &["destroy", "--confirm", "lab"], &destroy).await;
+    let destroyed = tool
+        .run(fleet, &["destroy", "--confirm", "lab"], &destroy)
+        .await;
     destroyed.expect_success("destroy");
     seen.push(("destroyed", peer.there().await, peer.answer().await));
     seen
@@ -277,8 +316,15 @@ async fn every_operation_on_every_target_leaves_the_same_machine_by_either_way()
             assert_eq!(cli, terraform, "{kind:?} {operation}");
             assert_eq!(answer, other, "{kind:?} {operation}");
         }
-        let answers: Vec<_> = by_cli.iter().map(|(_, _, answer)| answer.as_deref()).collect();
+        let answers: Vec<_> = by_cli
+            .iter()
+            .map(|(_, _, answer)| answer.as_deref())
+            .collect();
         let again = Some("again");
-        assert_eq!(answers, [Some("hello"), again, again, again, again, again, None], "{kind:?}");
+        assert_eq!(
+            answers,
+            [Some("hello"), again, again, again, again, again, None],
+            "{kind:?}"
+        );
     }
 }

@@ -54,8 +54,13 @@ async fn get(machine: &Machine) -> Option<String> {
 /// The values of the first resource of a type in the state.
 async fn values(terraform: &Terraform, kind: &str) -> Value {
     let state = terraform.state().await;
-    let all = state["values"]["root_module"]["resources"].as_array().cloned();
-    let found = all.unwrap_or_default().into_iter().find(|found| found["type"] == kind);
+    let all = state["values"]["root_module"]["resources"]
+        .as_array()
+        .cloned();
+    let found = all
+        .unwrap_or_default()
+        .into_iter()
+        .find(|found| found["type"] == kind);
     found.map_or(Value::Null, |found| found["values"].clone())
 }
 
@@ -70,7 +75,12 @@ async fn fails(terraform: &Terraform, args: &[&str], words: &[&str]) {
 }
 
 async fn assert_bare(machine: &Machine) {
-    for path in ["/opt/lbctl", "/etc/lbctl", "/var/lib/lbctl", "/etc/systemd/system/lbctl.service"] {
+    for path in [
+        "/opt/lbctl",
+        "/etc/lbctl",
+        "/var/lib/lbctl",
+        "/etc/systemd/system/lbctl.service",
+    ] {
         assert!(!machine.has(path).await, "{path} is left");
     }
 }
@@ -99,10 +109,15 @@ resource "lbctl_virtual_service" "shop" {
     let made = actions(&plan);
     assert_eq!(made.len(), 3, "{made:?}");
     let planned = plan.to_string();
-    assert!(planned.contains("+ mark of the fleet production"), "{planned}");
+    assert!(
+        planned.contains("+ mark of the fleet production"),
+        "{planned}"
+    );
     terraform.apply().await;
     assert_eq!(get(&machine).await.as_deref(), Some("hello"));
-    terraform.assert_empty_plan("after all of it was made").await;
+    terraform
+        .assert_empty_plan("after all of it was made")
+        .await;
     let data = "data \"lbctl_pool\" \"web\" {\n  balancer = lbctl_balancer.lb1.access\n  name = \"web\"\n}\n";
     terraform.write("data.tf", data);
     terraform.apply().await;
@@ -112,27 +127,42 @@ resource "lbctl_virtual_service" "shop" {
     terraform.write("main.tf", &text.replace("retries  = 1", "retries  = 3"));
     assert_eq!(actions(&terraform.plan().await).len(), 1);
     let args = ["apply", "-no-color", "plan.bin"];
-    terraform.run(&args).await.expect_success("a change of the pool alone");
-    terraform.assert_empty_plan("after the pool was changed").await;
+    terraform
+        .run(&args)
+        .await
+        .expect_success("a change of the pool alone");
+    terraform
+        .assert_empty_plan("after the pool was changed")
+        .await;
 
     // A new one on a balancer that does not change.
     let more = "resource \"lbctl_pool\" \"more\" {\n  balancer = lbctl_balancer.lb1.access\n  name = \"more\"\n}\n";
     terraform.write("more.tf", more);
     terraform.apply().await;
-    terraform.assert_empty_plan("after another pool was made").await;
+    terraform
+        .assert_empty_plan("after another pool was made")
+        .await;
 
     // A machine whose balancer is stopped is healed, and what is on it is where it was.
     machine.must(&["systemctl", "stop", "lbctl"]).await;
     let healed = actions(&terraform.plan().await);
-    assert_eq!(healed, [("lbctl_balancer.lb1".to_owned(), vec!["update".to_owned()])]);
+    assert_eq!(
+        healed,
+        [("lbctl_balancer.lb1".to_owned(), vec!["update".to_owned()])]
+    );
     terraform.apply().await;
     assert_eq!(get(&machine).await.as_deref(), Some("hello"));
-    terraform.assert_empty_plan("after it was started again").await;
+    terraform
+        .assert_empty_plan("after it was started again")
+        .await;
 
     // One that was taken away comes back with everything, in one apply.
     take_away(&machine).await;
     let again = actions(&terraform.plan().await);
-    assert!(again.iter().all(|(_, done)| done == &["create"]), "{again:?}");
+    assert!(
+        again.iter().all(|(_, done)| done == &["create"]),
+        "{again:?}"
+    );
     terraform.apply().await;
     assert_eq!(get(&machine).await.as_deref(), Some("hello"));
     terraform.assert_empty_plan("after it was made anew").await;
@@ -158,7 +188,10 @@ async fn no_secret(terraform: &Terraform) {
     let log = fs::read_to_string(terraform.path("steps.log")).expect("the log");
     assert!(log.contains("a step is done"), "the steps are in the log");
     let mut shown = vec![log];
-    for args in [&["show", "-no-color"][..], &["plan", "-no-color", "-destroy"]] {
+    for args in [
+        &["show", "-no-color"][..],
+        &["plan", "-no-color", "-destroy"],
+    ] {
         let told = terraform.run(args).await;
         assert!(told.stdout.contains("(sensitive value)"), "{told:?}");
         shown.extend([told.stdout, told.stderr]);
@@ -171,7 +204,10 @@ async fn no_secret(terraform: &Terraform) {
 #[tokio::test]
 async fn the_document_and_the_program_are_changed_live_and_the_plan_says_what_that_does() {
     let (machine, terraform) = (Machine::start().await, folder().await);
-    terraform.write("main.tf", &balancer("lb1", &machine, "document = \"lb.toml\""));
+    terraform.write(
+        "main.tf",
+        &balancer("lb1", &machine, "document = \"lb.toml\""),
+    );
     terraform.apply().await;
     terraform.assert_empty_plan("after it was made").await;
     terraform.write("lb.toml", &DOCUMENT.replace("\"hello\" }", "\"again\" }"));
@@ -179,7 +215,9 @@ async fn the_document_and_the_program_are_changed_live_and_the_plan_says_what_th
     assert!(plan.contains("virtual_services.shop.rules.hello"), "{plan}");
     terraform.apply().await;
     assert_eq!(get(&machine).await.as_deref(), Some("again"));
-    terraform.assert_empty_plan("after the document was changed").await;
+    terraform
+        .assert_empty_plan("after the document was changed")
+        .await;
 
     // The same as a text, and another program.
     let text = DOCUMENT.replace("\"hello\" }", "\"text\" }");
@@ -193,8 +231,13 @@ async fn the_document_and_the_program_are_changed_live_and_the_plan_says_what_th
     let before = machine.must(&["readlink", "/opt/lbctl/current"]).await;
     terraform.apply().await;
     assert_eq!(get(&machine).await.as_deref(), Some("text"));
-    assert_ne!(machine.must(&["readlink", "/opt/lbctl/current"]).await, before);
-    terraform.assert_empty_plan("after the program was changed").await;
+    assert_ne!(
+        machine.must(&["readlink", "/opt/lbctl/current"]).await,
+        before
+    );
+    terraform
+        .assert_empty_plan("after the program was changed")
+        .await;
 
     // Another machine is another balancer, and nothing is left of the one before.
     let next = Machine::start().await;
@@ -214,19 +257,34 @@ async fn the_document_and_the_program_are_changed_live_and_the_plan_says_what_th
     terraform.apply().await;
     let state = terraform.state().await["values"]["root_module"]["resources"].clone();
     let all = state.as_array().expect("resources").iter();
-    let read = all.clone().find(|found| found["mode"] == "data").expect("a data source");
+    let read = all
+        .clone()
+        .find(|found| found["mode"] == "data")
+        .expect("a data source");
     assert_eq!(read["values"]["serves"], true, "{read}");
     assert_eq!(read["values"]["condition"], "active", "{read}");
-    assert!(read["values"]["revision"].as_i64().is_some_and(|number| number > 0), "{read}");
+    assert!(
+        read["values"]["revision"]
+            .as_i64()
+            .is_some_and(|number| number > 0),
+        "{read}"
+    );
 }
 
 /// Waits until the log of the provider says that a step begins of which `is_it` says that it is the one.
-async fn begins(terraform: &Terraform, child: &mut Child, is_it: impl Fn(&str) -> bool) -> Option<String> {
+async fn begins(
+    terraform: &Terraform,
+    child: &mut Child,
+    is_it: impl Fn(&str) -> bool,
+) -> Option<String> {
     loop {
         let log = fs::read_to_string(terraform.path("steps.log")).unwrap_or_default();
         let lines = log.lines().filter(|line| line.contains("a step begins"));
         let steps = lines.filter_map(|line| line.split("step=").nth(1)?.split_whitespace().next());
-        if let Some(step) = steps.map(|step| step.trim_matches('"')).find(|step| is_it(step)) {
+        if let Some(step) = steps
+            .map(|step| step.trim_matches('"'))
+            .find(|step| is_it(step))
+        {
             return Some(step.to_owned());
         }
         if child.try_wait().expect("a child").is_some() {
@@ -244,7 +302,10 @@ fn signal(child: &Child, signal: Signal) {
 #[tokio::test]
 async fn a_kill_in_each_step_leaves_one_machine_that_the_next_apply_finishes() {
     let (machine, terraform) = (Machine::start().await, folder().await);
-    terraform.write("main.tf", &balancer("lb1", &machine, "document = \"lb.toml\""));
+    terraform.write(
+        "main.tf",
+        &balancer("lb1", &machine, "document = \"lb.toml\""),
+    );
     let apply = ["apply", "-auto-approve", "-no-color", "-lock=false"];
     let mut steps: Vec<String> = Vec::new();
     loop {
@@ -258,16 +319,25 @@ async fn a_kill_in_each_step_leaves_one_machine_that_the_next_apply_finishes() {
         child.wait().await.expect("an end");
         steps.push(step);
     }
-    let all = ["claim", "account", "release", "unit", "file", "switch", "access"];
+    let all = [
+        "claim", "account", "release", "unit", "file", "switch", "access",
+    ];
     assert_eq!(steps, all);
-    terraform.run(&apply).await.expect_success("what was interrupted");
+    terraform
+        .run(&apply)
+        .await
+        .expect_success("what was interrupted");
     terraform.assert_empty_plan("after the kills").await;
     assert_eq!(get(&machine).await.as_deref(), Some("hello"));
     // Taking it away is interrupted, too, and finished.
     drop(fs::remove_file(terraform.path("steps.log")));
     let destroy = ["destroy", "-auto-approve", "-no-color", "-lock=false"];
     let mut child = terraform.start(&destroy);
-    assert!(begins(&terraform, &mut child, |step| step == "destroy").await.is_some());
+    assert!(
+        begins(&terraform, &mut child, |step| step == "destroy")
+            .await
+            .is_some()
+    );
     signal(&child, Signal::KILL);
     child.wait().await.expect("an end");
     terraform.run(&destroy).await.expect_success("destroy");
@@ -277,9 +347,16 @@ async fn a_kill_in_each_step_leaves_one_machine_that_the_next_apply_finishes() {
 #[tokio::test]
 async fn an_interrupt_finishes_the_step_and_loses_no_machine() {
     let (machine, terraform) = (Machine::start().await, folder().await);
-    terraform.write("main.tf", &balancer("lb1", &machine, "document = \"lb.toml\""));
+    terraform.write(
+        "main.tf",
+        &balancer("lb1", &machine, "document = \"lb.toml\""),
+    );
     let mut child = terraform.start(&["apply", "-auto-approve", "-no-color"]);
-    assert!(begins(&terraform, &mut child, |step| step == "release").await.is_some());
+    assert!(
+        begins(&terraform, &mut child, |step| step == "release")
+            .await
+            .is_some()
+    );
     signal(&child, Signal::INT);
     let status = child.wait().await.expect("an end");
     assert!(!status.success());
@@ -301,10 +378,15 @@ async fn a_machine_of_somebody_else_is_refused_until_it_is_imported() {
     );
     terraform.write("fleet.toml", &fleet);
     let mut command = tokio::process::Command::new(terraform.path("lbctl"));
-    command.args(["provision", "apply", "--yes"]).current_dir(terraform.path(""));
+    command
+        .args(["provision", "apply", "--yes"])
+        .current_dir(terraform.path(""));
     let applied = lb_tests::run_within(Duration::from_mins(2), &mut command).await;
     applied.expect_success("lbctl provision apply");
-    terraform.write("main.tf", &balancer("lb1", &machine, "document = \"lb.toml\""));
+    terraform.write(
+        "main.tf",
+        &balancer("lb1", &machine, "document = \"lb.toml\""),
+    );
     let words = ["belongs to somebody else", "import it", "main.tf line"];
     fails(&terraform, &["plan"], &words).await;
     // With a block, as everything that is imported; the plan shows what that takes.
@@ -318,15 +400,30 @@ async fn a_machine_of_somebody_else_is_refused_until_it_is_imported() {
     assert_eq!(get(&machine).await.as_deref(), Some("hello"));
     // The other one is told now.
     let mut command = tokio::process::Command::new(terraform.path("lbctl"));
-    command.args(["provision", "plan"]).current_dir(terraform.path(""));
+    command
+        .args(["provision", "plan"])
+        .current_dir(terraform.path(""));
     let planned = lb_tests::run_within(Duration::from_mins(2), &mut command).await;
-    assert!(planned.stdout.contains("belongs to somebody else"), "{planned:?}");
+    assert!(
+        planned.stdout.contains("belongs to somebody else"),
+        "{planned:?}"
+    );
     // And by command, into an empty state.
     fs::remove_file(terraform.path("terraform.tfstate")).expect("a state");
-    let args = ["import", "-no-color", "lbctl_balancer.lb1", "production/lb1"];
-    terraform.run(&args).await.expect_success("terraform import");
+    let args = [
+        "import",
+        "-no-color",
+        "lbctl_balancer.lb1",
+        "production/lb1",
+    ];
+    terraform
+        .run(&args)
+        .await
+        .expect_success("terraform import");
     terraform.apply().await;
-    terraform.assert_empty_plan("after it was imported by command").await;
+    terraform
+        .assert_empty_plan("after it was imported by command")
+        .await;
     terraform.destroy().await;
     assert_bare(&machine).await;
 }
@@ -337,12 +434,32 @@ async fn what_is_wrong_is_told_at_its_line_with_the_mend_and_changes_nothing() {
     let good = balancer("lb1", &machine, "document = \"lb.toml\"");
     terraform.write("bad.toml", "[pools.web]\nbalanse = \"x\"\n");
     let cases: [(&str, &str, &[&str]); 6] = [
-        ("target = {", "target = { vm = { image = \"a.qcow2\" }, ", &["target", "main.tf line"]),
-        ("\"production\"", "\"Not a name\"", &["fleet", "main.tf line"]),
+        (
+            "target = {",
+            "target = { vm = { image = \"a.qcow2\" }, ",
+            &["target", "main.tf line"],
+        ),
+        (
+            "\"production\"",
+            "\"Not a name\"",
+            &["fleet", "main.tf line"],
+        ),
         (":9443\"", "\"", &["admin_address", "main.tf line"]),
-        ("document =", "document_text = \"\"\n  document =", &["both given", "Leave one of them out"]),
-        ("\"lb.toml\"", "\"bad.toml\"", &["balanse", "document", "mend it"]),
-        ("program = \"lbctl\"", "program = \"lb.toml\"", &["is not a program for Linux", "program"]),
+        (
+            "document =",
+            "document_text = \"\"\n  document =",
+            &["both given", "Leave one of them out"],
+        ),
+        (
+            "\"lb.toml\"",
+            "\"bad.toml\"",
+            &["balanse", "document", "mend it"],
+        ),
+        (
+            "program = \"lbctl\"",
+            "program = \"lb.toml\"",
+            &["is not a program for Linux", "program"],
+        ),
     ];
     for (from, to, words) in cases {
         terraform.write("main.tf", &good.replacen(from, to, 1));
@@ -351,11 +468,15 @@ async fn what_is_wrong_is_told_at_its_line_with_the_mend_and_changes_nothing() {
     terraform.set("PATH", "/usr/bin:/bin");
     terraform.write("main.tf", &good.replace("program = \"lbctl\"", ""));
     fails(&terraform, &["plan"], &["no `lbctl`", "folder of PATH"]).await;
-    assert!(!machine.has("/opt/lbctl").await, "a plan has changed something");
+    assert!(
+        !machine.has("/opt/lbctl").await,
+        "a plan has changed something"
+    );
 }
 
 #[tokio::test]
-async fn the_members_of_a_cluster_are_never_changed_at_the_same_time_and_a_bad_one_stops_the_rest() {
+async fn the_members_of_a_cluster_are_never_changed_at_the_same_time_and_a_bad_one_stops_the_rest()
+{
     let (one, two) = tokio::join!(Machine::start(), Machine::start());
     let terraform = folder().await;
     let more = "document = \"lb.toml\"\n  cluster = \"edge\"";
@@ -368,7 +489,13 @@ async fn the_members_of_a_cluster_are_never_changed_at_the_same_time_and_a_bad_o
     let log = fs::read_to_string(terraform.path("steps.log")).expect("the log");
     let lines = log.lines().filter(|line| line.contains("a step begins"));
     let whose: Vec<&str> = lines
-        .map(|line| if line.contains("balancer=lb1") { "lb1" } else { "lb2" })
+        .map(|line| {
+            if line.contains("balancer=lb1") {
+                "lb1"
+            } else {
+                "lb2"
+            }
+        })
         .collect();
     let changes = whose.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!(whose.len() >= 12 && changes == 1, "{whose:?}");
@@ -378,7 +505,11 @@ async fn the_members_of_a_cluster_are_never_changed_at_the_same_time_and_a_bad_o
     let mut bytes = fs::read("/bin/true").expect("a program");
     bytes.extend(b"bad");
     fs::write(terraform.path("ends"), bytes).expect("a program");
-    run("chmod", &["755", terraform.path("ends").to_str().expect("UTF-8")]).await;
+    run(
+        "chmod",
+        &["755", terraform.path("ends").to_str().expect("UTF-8")],
+    )
+    .await;
     terraform.write("main.tf", &pair("ends"));
     let words = ["is left as it is", "another one of the cluster `edge`"];
     fails(&terraform, &["apply", "-auto-approve"], &words).await;
@@ -389,17 +520,25 @@ async fn the_members_of_a_cluster_are_never_changed_at_the_same_time_and_a_bad_o
     assert_eq!(counts.iter().sum::<usize>(), 3, "{counts:?}");
     terraform.write("main.tf", &pair("lbctl"));
     terraform.apply().await;
-    terraform.assert_empty_plan("after the good program is back").await;
+    terraform
+        .assert_empty_plan("after the good program is back")
+        .await;
 }
 
 /// How many releases are on a machine.
 async fn count(machine: &Machine) -> usize {
-    machine.must(&["ls", "/opt/lbctl/releases"]).await.lines().count()
+    machine
+        .must(&["ls", "/opt/lbctl/releases"])
+        .await
+        .lines()
+        .count()
 }
 
 #[tokio::test]
 async fn the_examples_about_machines_are_valid() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a folder");
     let mut tried = 0;
     for entry in fs::read_dir(root.join("examples")).expect("examples") {
         let path = entry.expect("an entry").path().join("main.tf");
@@ -410,7 +549,10 @@ async fn the_examples_about_machines_are_valid() {
         }
     }
     let documented = root.join("terraform-provider/examples");
-    for kind in ["resources/lbctl_balancer/resource.tf", "data-sources/lbctl_balancer/data-source.tf"] {
+    for kind in [
+        "resources/lbctl_balancer/resource.tf",
+        "data-sources/lbctl_balancer/data-source.tf",
+    ] {
         let text = fs::read_to_string(documented.join(kind)).expect("an example");
         assert_valid(kind, &(provider_block("") + &text)).await;
     }
@@ -421,6 +563,9 @@ async fn assert_valid(name: &str, text: &str) {
     let terraform = Terraform::new();
     terraform.write("main.tf", text);
     let told = terraform.validate().await;
-    let wrong: Vec<_> = told.iter().filter(|told| told["severity"] == json!("error")).collect();
+    let wrong: Vec<_> = told
+        .iter()
+        .filter(|told| told["severity"] == json!("error"))
+        .collect();
     assert!(wrong.is_empty(), "{name}: {wrong:?}");
 }

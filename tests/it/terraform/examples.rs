@@ -43,7 +43,9 @@ fn examples(kind: &str) -> Vec<(String, String)> {
         )
     };
     // Machines are tried by `balancer.rs`.
-    let found = entries.map(read).filter(|(name, _)| name != "lbctl_balancer");
+    let found = entries
+        .map(read)
+        .filter(|(name, _)| name != "lbctl_balancer");
     let mut found: Vec<_> = found.collect();
     found.sort();
     found

@@ -115,9 +115,8 @@ fn servers(status: &Value) -> String {
         .flat_map(serde_json::Map::values)
         .collect();
     // One that no health check looks at takes traffic, too.
-    let takes = |server: &&&Value| {
-        Condition::deserialize(&server["condition"]).is_ok_and(Condition::is_up)
-    };
+    let takes =
+        |server: &&&Value| Condition::deserialize(&server["condition"]).is_ok_and(Condition::is_up);
     let up = servers.iter().filter(takes).count();
     format!("{up} of {}", servers.len())
 }

@@ -47,7 +47,9 @@ pub(crate) async fn run(
         }
         Work::File => {
             let first = wanted.first_document();
-            let input = first.as_ref().map_or(Input::Nothing, |document| Input::Text(&document.text));
+            let input = first
+                .as_ref()
+                .map_or(Input::Nothing, |document| Input::Text(&document.text));
             connection.script(script::FILE, &[owner], input).await
         }
         Work::Switch(release) => {
