@@ -3,7 +3,7 @@
 //! so that the apply of a pool alone knows nothing of its balancer. What was seen in the same run counts
 //! more, as a token may be another one meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lb_client::{Address, Client, ClientError, Trust};
@@ -63,6 +63,8 @@ pub(crate) enum Way {
 /// Every balancer of which something is known, by its name and by its address.
 #[derive(Default)]
 pub(crate) struct Ways {
+    /// Those that make way for one of another name.
+    leaving: Mutex<HashSet<String>>,
     known: Mutex<HashMap<String, Way>>,
     clients: Mutex<HashMap<String, (Access, Arc<Client>)>>,
 }
@@ -117,6 +119,18 @@ fn of_text(text: &str) -> Option<Access> {
 }
 
 impl Ways {
+    /// A balancer goes, and one of another name comes in its place.
+    pub(crate) fn leave(&self, id: &str) {
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.insert(id.to_owned());
+    }
+
+    pub(crate) fn is_leaving(&self, balancer: &Value) -> bool {
+        let leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = balancer.text();
+        named.is_some_and(|balancer| leaving.contains(key(balancer)))
+    }
+
     /// What has just been seen.
     pub(crate) fn learn(&self, key: &str, way: Way) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,7 +139,12 @@ impl Ways {
 
     pub(crate) fn way(&self, balancer: &str) -> Option<Way> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key(balancer)).cloned()
+        let found = known.get(key(balancer)).cloned();
+        found.or_else(|| {
+            // Another one of ours is at its address: it has gone from there.
+            let is_taken = key(balancer) != balancer && known.contains_key(address(balancer));
+            is_taken.then_some(Way::Gone)
+        })
     }
 
     /// How to talk to a balancer of ours, which is named by its `access` or by its address.
@@ -198,6 +217,10 @@ mod tests {
         assert_eq!(ways.access(at).unwrap().token, "new");
         ways.learn("shop/lb1", Way::Gone);
         assert_eq!(ways.access(&named), None);
+        // Whose address another one has is gone, too.
+        let other = to_text("shop/lb2", &access("old"));
+        assert_eq!(ways.way(&other), Some(Way::Gone));
+        assert_eq!(ways.way(&other.replace("10.0.0.5", "10.0.0.6")), None);
     }
 
     #[test]

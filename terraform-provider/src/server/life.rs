@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lb_client::Client;
+use lb_model::problem::Path;
 
 use super::machine::is_machine;
 use super::{Server, decoded, unreadable};
@@ -201,7 +202,12 @@ impl Server {
                 };
             }
         };
-        let (planned, replaced) = resource.plan(&config, &prior);
+        let (planned, mut replaced) = resource.plan(&config, &prior);
+        // What is on a balancer goes with it, when one of another name comes in its place.
+        let next = planned.get(BALANCER).is_unknown();
+        if next && self.ways.is_leaving(prior.get(BALANCER)) {
+            replaced.push(Path::root().key(BALANCER));
+        }
         let replaced = replaced
             .iter()
             .map(|path| to_wire_path(path, &resource.attributes));

@@ -4,6 +4,7 @@ use super::life::imported_private;
 use super::{Server, decoded};
 use crate::balancer::{Balancers, DESCRIPTION, TYPE_NAME};
 use crate::diagnostic::{Diagnostics, to_wire_path};
+use crate::resource::ID;
 use crate::schema;
 use crate::value::Value;
 use crate::ways::Private;
@@ -74,6 +75,13 @@ impl Server {
         };
         let private = Private::read(&request.prior_private);
         let planned = self.balancers.plan(&config, &prior, private).await;
+        if let Some(id) = prior
+            .get(ID)
+            .text()
+            .filter(|_| planned.private.is_successor)
+        {
+            self.ways.leave(id);
+        }
         let attributes = &self.balancers.attributes;
         let replaced = planned.replaced.iter();
         wire::PlanResourceChangeResponse {
