@@ -6,17 +6,35 @@ terraform {
   }
 }
 
-# A balancer that `lbctl provision apply` has put on a machine. What reaches it is in
-# fleet.state/balancers/lb1/settings.toml: LBCTL_BALANCER, LBCTL_FINGERPRINT and LBCTL_TOKEN_FILE.
 provider "lbctl" {}
 
+# Two machines with Linux. They stand in for each other, so one is never changed before the other is well.
+resource "lbctl_balancer" "edge" {
+  for_each = {
+    lb1 = "10.0.0.5"
+    lb2 = "10.0.0.6"
+  }
+
+  name          = each.key
+  fleet         = "shop"
+  cluster       = "edge"
+  target        = { ssh = { host = each.value, user = "admin" } }
+  admin_address = "${each.value}:9443"
+}
+
 resource "lbctl_virtual_service" "shop" {
-  name    = "shop"
-  address = "0.0.0.0:8080"
-  pool    = lbctl_pool.web.name
+  for_each = lbctl_balancer.edge
+
+  balancer = each.value.access
+  name     = "shop"
+  address  = "0.0.0.0:8080"
+  pool     = lbctl_pool.web[each.key].name
 }
 
 resource "lbctl_pool" "web" {
+  for_each = lbctl_balancer.edge
+
+  balancer     = each.value.access
   name         = "web"
   balance      = "least_connections"
   persistence  = { cookie = { name = "LB" } }

@@ -6,17 +6,33 @@ terraform {
   }
 }
 
-# The balancer that `lbctl provision apply` has made. What reaches it is in
-# fleet.state/balancers/lab/settings.toml: LBCTL_BALANCER, LBCTL_FINGERPRINT and LBCTL_TOKEN_FILE.
 provider "lbctl" {}
 
+# A machine that QEMU runs here, from the image of the appliance.
+resource "lbctl_balancer" "lab" {
+  name  = "lab"
+  fleet = "lab"
+
+  target = {
+    vm = {
+      image = "lbctl.qcow2"
+      forwards = [
+        { address = "127.0.0.1:8080", port = 8080 },
+        { address = "127.0.0.1:9443", port = 9443 },
+      ]
+    }
+  }
+}
+
 resource "lbctl_virtual_service" "shop" {
-  name    = "shop"
-  address = "0.0.0.0:8080"
-  pool    = lbctl_pool.web.name
+  balancer = lbctl_balancer.lab.access
+  name     = "shop"
+  address  = "0.0.0.0:8080"
+  pool     = lbctl_pool.web.name
 }
 
 resource "lbctl_pool" "web" {
+  balancer     = lbctl_balancer.lab.access
   name         = "web"
   balance      = "least_connections"
   persistence  = { cookie = { name = "LB" } }

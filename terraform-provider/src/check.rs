@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::to_json;
 use crate::resource::{BALANCER, Resource, Subject, below, is_certificate};
 use crate::value::Value;
+use crate::ways::address;
 
 /// Looks at a configuration.
 pub(crate) fn check(resource: &Resource, config: &Value) -> Diagnostics {
@@ -17,7 +18,7 @@ pub(crate) fn check(resource: &Resource, config: &Value) -> Diagnostics {
     if let Some(Err(error)) = config
         .get(BALANCER)
         .text()
-        .map(str::parse::<lb_client::Address>)
+        .map(|balancer| address(balancer).parse::<lb_client::Address>())
     {
         told.push(Diagnostic::error(error.to_string(), error.help()).of(BALANCER));
     }

@@ -39,6 +39,12 @@ impl Diagnostic {
         }
     }
 
+    /// The same as a warning: for what hinders nothing yet.
+    pub(crate) fn into_warning(mut self) -> Self {
+        self.is_error = false;
+        self
+    }
+
     /// The same, at an attribute.
     pub(crate) fn at(mut self, path: Path) -> Self {
         self.at = Some(path);
@@ -171,7 +177,7 @@ impl<'a> Inside<'a> {
 }
 
 /// The text with a large letter at its beginning, as Terraform's own summaries have.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string());
     format!("{}{}", first.unwrap_or_default(), chars.as_str())

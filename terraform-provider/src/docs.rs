@@ -6,13 +6,15 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::action::actions;
+use crate::balancer::{self, Balancers};
 use crate::data::Data;
 use crate::ephemeral::ephemerals;
 use crate::function::{FUNCTIONS, Function};
 use crate::list;
 use crate::provider;
-use crate::resource::{Resource, resources};
+use crate::resource::resources;
 use crate::schema::{Attribute, Kind, Nesting, Presence, Scalar};
+use crate::wire::IdentitySchema;
 
 /// The largest page that the registry shows whole.
 const PAGE_BYTES_MAX: usize = 500_000;
@@ -39,7 +41,13 @@ fn pages() -> BTreeMap<String, String> {
     pages.insert("index.md".to_owned(), index);
     for resource in resources() {
         let name = resource.type_name.trim_start_matches("lbctl_");
-        pages.insert(format!("resources/{name}.md"), of_resource(&resource));
+        let page = of_resource(
+            &resource.type_name,
+            &resource.description,
+            &resource.attributes,
+            resource.identity_schema(),
+        );
+        pages.insert(format!("resources/{name}.md"), page);
         let data = Data::of(&resource);
         let path = format!("data-sources/{}/data-source.tf", resource.type_name);
         let text = page(
@@ -69,8 +77,22 @@ fn pages() -> BTreeMap<String, String> {
             pages.insert(format!("list-resources/{name}.md"), text);
         }
     }
+    machines(&mut pages);
     others(&mut pages);
     pages
+}
+
+/// The pages of balancers on machines.
+fn machines(pages: &mut BTreeMap<String, String>) {
+    let balancers = Balancers::new();
+    let (type_name, about) = (balancer::TYPE_NAME, balancer::DESCRIPTION);
+    let identity = Balancers::identity_schema();
+    let text = of_resource(type_name, about, &balancers.attributes, identity);
+    pages.insert("resources/balancer.md".to_owned(), text);
+    let path = format!("data-sources/{type_name}/data-source.tf");
+    let about = Balancers::data_description();
+    let text = page(type_name, "Data Source", &about, &path, &balancers.data);
+    pages.insert("data-sources/balancer.md".to_owned(), text);
 }
 
 /// The pages of what is no resource.
@@ -141,16 +163,14 @@ fn page(
     )
 }
 
-fn of_resource(resource: &Resource) -> String {
-    let type_name = &resource.type_name;
+fn of_resource(
+    type_name: &str,
+    description: &str,
+    attributes: &[Attribute],
+    identity: IdentitySchema,
+) -> String {
     let path = format!("resources/{type_name}/resource.tf");
-    let mut text = page(
-        type_name,
-        "Resource",
-        &resource.description,
-        &path,
-        &resource.attributes,
-    );
+    let mut text = page(type_name, "Resource", description, &path, attributes);
     let import = example(&format!("resources/{type_name}/import.sh"));
     write!(
         text,
@@ -158,7 +178,7 @@ fn of_resource(resource: &Resource) -> String {
         import.trim_end()
     )
     .unwrap();
-    let identity = resource.identity_schema().identity_attributes.into_iter();
+    let identity = identity.identity_attributes.into_iter();
     let names: Vec<_> = identity
         .filter(|a| a.required_for_import)
         .map(|a| a.name)
@@ -393,5 +413,8 @@ fn each_attribute_is_described_and_has_a_type_that_terraform_knows() {
         count += look(&resource.attributes, &resource.type_name);
         count += look(&Data::of(&resource).attributes, &resource.type_name);
     }
+    let balancers = Balancers::new();
+    count += look(&balancers.attributes, balancer::TYPE_NAME);
+    count += look(&balancers.data, balancer::TYPE_NAME);
     assert!(count > 500, "{count} attributes");
 }

@@ -17,6 +17,7 @@ use crate::plugin::{Plugin, StartError};
 use crate::server::Server;
 
 mod action;
+mod balancer;
 mod certificate;
 mod check;
 mod data;
@@ -36,6 +37,7 @@ mod resource;
 mod schema;
 mod server;
 mod value;
+mod ways;
 mod wire;
 
 /// The name of the provider in configurations.

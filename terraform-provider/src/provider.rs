@@ -140,7 +140,7 @@ impl Provider {
         }
         match balancer.text() {
             Some(endpoint) => self
-                .connect(endpoint)
+                .connect(crate::ways::address(endpoint))
                 .map(Some)
                 .map_err(|told| told.of("balancer")),
             None => self.connect(&self.settings.endpoint).map(Some),

@@ -15,6 +15,7 @@ use crate::document::to_value;
 use crate::plan;
 use crate::schema::{Attribute, Kind, Presence, Scalar, TEXT, attributes};
 use crate::value::Value;
+use crate::ways::{is_ours, shown};
 
 mod identity;
 mod write;
@@ -143,7 +144,15 @@ impl Resource {
                 .attributes
                 .iter()
                 .filter(|attribute| attribute.replaces);
-            let other = replacing.filter(|a| planned.get(&a.name) != prior.get(&a.name));
+            // Another address or token of a balancer of ours is no other balancer; while it is not known, it is the
+            // one of before, whose machine is being changed.
+            let is_same = planned.get(BALANCER).is_unknown() && is_ours(prior.get(BALANCER));
+            let held = |value: &Value, name: &str| match name {
+                BALANCER if is_same => Value::Null,
+                BALANCER => shown(value.get(name)),
+                _ => value.get(name).clone(),
+            };
+            let other = replacing.filter(|a| held(&planned, &a.name) != held(prior, &a.name));
             replaced.extend(other.map(|attribute| Path::root().key(&attribute.name)));
         }
         (planned, replaced)
@@ -314,8 +323,8 @@ fn id() -> Attribute {
 
 /// The attribute that names another balancer than that of the provider.
 pub(crate) fn balancer() -> Attribute {
-    let about =
-        "The address of the balancer that has it, when that is not the `endpoint` of the provider.";
+    let about = "The address of the balancer that has it, when that is not the `endpoint` of the provider; or the \
+         `access` of an `lbctl_balancer`, with which nothing else needs to be known of it.";
     Attribute::new(BALANCER, TEXT, Presence::Optional, about).replacing()
 }
 

@@ -8,6 +8,7 @@ use prost::Message;
 use tokio::sync::Notify;
 
 use crate::action::{Action, actions};
+use crate::balancer::{self, Balancers};
 use crate::data::Data;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::ephemeral::{Ephemeral, ephemerals};
@@ -19,11 +20,13 @@ use crate::provider::{self, Provider};
 use crate::resource::{Resource, resources};
 use crate::schema::{self, Attribute};
 use crate::value::{DecodeError, Value};
+use crate::ways::Ways;
 use crate::wire::{self, DynamicValue, Empty};
 
 mod act;
 mod life;
 mod look;
+mod machine;
 mod owners;
 
 use owners::Owners;
@@ -36,6 +39,10 @@ pub(crate) struct Server {
     data: Vec<Data>,
     ephemerals: Vec<Ephemeral>,
     actions: Vec<Action>,
+    /// Balancers on machines, whose objects the resources are.
+    balancers: Balancers,
+    /// The ways to those.
+    ways: Ways,
     /// How balancers are reached, once Terraform has said so.
     provider: OnceLock<Provider>,
     owners: Owners,
@@ -68,6 +75,8 @@ impl Server {
             resources,
             ephemerals: ephemerals(),
             actions: actions(),
+            balancers: Balancers::new(),
+            ways: Ways::default(),
             provider: OnceLock::new(),
             owners: Owners::default(),
             stopping: AtomicBool::new(false),
@@ -94,7 +103,7 @@ impl Server {
             "UpgradeResourceState" => one(self.upgrade_state(&read(message)?)),
             "UpgradeResourceIdentity" => one(Self::upgrade_identity(&read(message)?)),
             "ReadResource" => one(self.read_resource(&read(message)?).await),
-            "PlanResourceChange" => one(self.plan_change(&read(message)?)),
+            "PlanResourceChange" => one(self.plan_change(&read(message)?).await),
             "ApplyResourceChange" => one(self.apply_change(&read(message)?).await),
             "ImportResourceState" => one(self.import_state(&read(message)?)),
             "MoveResourceState" => one(Self::move_state(&read(message)?)),
@@ -112,8 +121,10 @@ impl Server {
             "PlanAction" => one(self.plan_action(&read(message)?)),
             "InvokeAction" => Ok(self.invoke(read(message)?)),
             "StopProvider" => {
-                // What is being written is finished: each write is short, and half of one is none.
+                // What is being written is finished: each write is short, and half of one is none. So is the
+                // step that is being done to a machine.
                 self.stopping.store(true, Ordering::Relaxed);
+                self.balancers.stop();
                 log(Level::Info, "Terraform asks to stop", &[]);
                 one(wire::StopProviderResponse::default())
             }
@@ -146,10 +157,9 @@ impl Server {
             type_name: type_name.to_owned(),
         };
         let all = || {
-            self.resources
-                .iter()
-                .map(|resource| name(&resource.type_name))
-                .collect()
+            let resources = self.resources.iter();
+            let names = resources.map(|resource| name(&resource.type_name));
+            names.chain([name(balancer::TYPE_NAME)]).collect()
         };
         let listed = self
             .resources
@@ -208,8 +218,8 @@ impl Server {
                 &self.provider_attributes,
                 provider::DESCRIPTION,
             )),
-            resource_schemas: resources.collect(),
-            data_source_schemas: data.collect(),
+            resource_schemas: resources.chain([self.balancer_schema()]).collect(),
+            data_source_schemas: data.chain([self.balancer_data_schema()]).collect(),
             list_resource_schemas: lists.collect(),
             ephemeral_resource_schemas: ephemerals.collect(),
             action_schemas: actions.collect(),

@@ -94,6 +94,10 @@ fn free_ports(text: &str) -> String {
 async fn the_terraform_of_each_example_makes_the_same_document() {
     for example in examples() {
         let read = |name: &str| std::fs::read_to_string(example.join(name)).expect("a file");
+        // Those that make a machine first are tried where there are machines.
+        if read("main.tf").contains("lbctl_balancer") {
+            continue;
+        }
         let balancer = Balancer::start("[telemetry]\n").await;
         let mut terraform = Terraform::new();
         terraform.set(

@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 mod aws;
 mod cluster;
+mod conformance;
 mod documents;
 mod life;
 mod redfish;

@@ -4,6 +4,7 @@ use lb_tests::{Balancer, Terraform};
 use serde_json::{Value, json};
 
 mod around;
+mod balancer;
 mod cloud;
 mod documents;
 mod drift;

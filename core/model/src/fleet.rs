@@ -145,6 +145,23 @@ impl Target {
         }
     }
 
+    /// Whether the other one names the same machine, as far as names tell: what else differs is changed on it.
+    pub fn is_same_machine(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ssh(one), Self::Ssh(other)) => {
+                (&one.host, one.port) == (&other.host, other.port)
+            }
+            (Self::Vm(_), Self::Vm(_)) => true,
+            (Self::Aws(one), Self::Aws(other)) => {
+                (&one.region, &one.endpoint) == (&other.region, &other.endpoint)
+            }
+            (Self::Redfish(one), Self::Redfish(other)) => {
+                (&one.controller, &one.system) == (&other.controller, &other.system)
+            }
+            (Self::Ssh(_) | Self::Vm(_) | Self::Aws(_) | Self::Redfish(_), _) => false,
+        }
+    }
+
     /// Whether its machines are made from an image, with everything in it, and thus can be reached through
     /// their admin API alone.
     pub const fn is_appliance(&self) -> bool {

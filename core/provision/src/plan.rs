@@ -130,12 +130,8 @@ fn one(out: &mut String, name: &Name, balancer: &BalancerPlan, with: bool) -> st
             (true, Sign::Remove) => "\u{1b}[31m",
         };
         let sign = step.sign.sign();
-        writeln!(
-            out,
-            "  {sign_colour}{sign}{off} {}{}",
-            step.title,
-            effect(step)
-        )?;
+        let (title, effect) = (&step.title, effect(step));
+        writeln!(out, "  {sign_colour}{sign}{off} {title}{effect}")?;
         if let Some(changes) = &step.changes {
             let render = if with {
                 plan::render_ansi
@@ -149,6 +145,18 @@ fn one(out: &mut String, name: &Name, balancer: &BalancerPlan, with: bool) -> st
         }
     }
     writeln!(out)
+}
+
+/// A step as a line for people, and what changes in the document below it.
+pub(crate) fn lines(step: &Step) -> Vec<String> {
+    let (sign, title) = (step.sign.sign(), &step.title);
+    let mut lines = vec![format!("{sign} {title}{}", effect(step))];
+    if let Some(changes) = &step.changes {
+        let text = plan::render(changes);
+        let changed = text.lines().take_while(|line| !line.is_empty());
+        lines.extend(changed.map(|line| format!("    {line}")));
+    }
+    lines
 }
 
 /// What a step does to traffic, when it does something.

@@ -13,14 +13,14 @@ use tokio::task::JoinSet;
 use crate::error::ProvisionError;
 use crate::event::{Event, Events};
 use crate::execute::{Chain, Notes, Outcome, Runner, Stop, execute};
-use crate::journal::Journal;
+use crate::memory::{Directory, Held, Memory};
 use crate::plan::{BalancerPlan, FleetPlan};
 use crate::program::Program;
-use crate::state::{Recorded, Store, StoreError};
+use crate::state::Recorded;
 use crate::step::Step;
 use crate::target::appliance::in_full;
 use crate::target::{Goal, Left, Place, Refusal, Seen};
-use crate::wanted::{Document, Owner, Wanted, WantedError, WantedProgram};
+use crate::wanted::{Access, Document, Owner, Wanted, WantedError, WantedProgram};
 
 /// The most machines that are looked at, or changed, at a time.
 const PARALLEL: usize = 16;
@@ -42,12 +42,25 @@ pub enum Intent {
     Look,
 }
 
+/// Whether there is a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// There is one, or a part of one, and it is marked as ours.
+    Ours,
+    /// Nothing of ours is there.
+    Absent,
+    /// It is marked as somebody else's.
+    Others,
+}
+
+/// The step of a balancer of which nothing is left but what is remembered.
+const FORGET: &str = "forget";
+
 /// A fleet that is being provisioned. Nobody else provisions it as long as this is there.
 #[derive(Debug)]
 pub struct Session {
     fleet: Name,
-    store: Store,
-    journal: Journal,
+    memory: Box<dyn Memory>,
     intent: Intent,
     machines: BTreeMap<Name, Machine>,
 }
@@ -77,17 +90,49 @@ impl Session {
         intent: Intent,
         names: &[Name],
     ) -> Result<Self, ProvisionError> {
+        // What is wrong with documents is told before there is a state.
+        let documents = documents(&fleet.fleet().balancers, base, &intent, names)?;
+        let memory = Box::new(Directory::open(dir, &fleet.fleet().name)?);
+        Self::begin(fleet, base, documents, memory, own, intent, names)
+    }
+
+    /// The same for somebody who keeps states already: all balancers of the fleet, and no directory.
+    /// Whoever calls this sees to it that nobody else provisions the fleet meanwhile.
+    ///
+    /// # Errors
+    /// Something that the fleet names is wrong. Nothing was looked at.
+    pub fn with(
+        fleet: &ValidFleet,
+        base: &Path,
+        held: Held,
+        own: &Path,
+        intent: Intent,
+    ) -> Result<Self, ProvisionError> {
+        let balancers = &fleet.fleet().balancers;
+        let mut documents = documents(balancers, base, &intent, &[])?;
+        if matches!(intent, Intent::Apply | Intent::Adopt) {
+            for (name, text) in held.documents() {
+                if let Some(balancer) = balancers.get(name) {
+                    documents.insert(name.clone(), Document::given(name, balancer, text)?);
+                }
+            }
+        }
+        Self::begin(fleet, base, documents, Box::new(held), own, intent, &[])
+    }
+
+    fn begin(
+        fleet: &ValidFleet,
+        base: &Path,
+        documents: BTreeMap<Name, Document>,
+        memory: Box<dyn Memory>,
+        own: &Path,
+        intent: Intent,
+        names: &[Name],
+    ) -> Result<Self, ProvisionError> {
         let fleet = fleet.fleet();
         let mut balancers = fleet.balancers.clone();
-        // What is wrong with documents is told before there is a state.
-        let documents = documents(&balancers, base, &intent, names)?;
-        let store = Store::open(dir, &fleet.name)?;
-        let journal = Journal::open(dir).map_err(|source| StoreError::Io {
-            path: dir.to_owned(),
-            source,
-        })?;
         let mut leaving = BTreeSet::new();
-        for (name, recorded) in store.recorded() {
+        for (name, recorded) in memory.recorded() {
             if !balancers.contains_key(name) {
                 balancers.insert(name.clone(), recorded.balancer.clone());
                 leaving.insert(name.clone());
@@ -103,8 +148,7 @@ impl Session {
         }
         let mut session = Self {
             fleet: fleet.name.clone(),
-            store,
-            journal,
+            memory,
             intent,
             machines: BTreeMap::new(),
         };
@@ -144,7 +188,7 @@ impl Session {
         let owner = Owner {
             fleet: self.fleet.clone(),
             balancer: name.clone(),
-            lineage: self.store.lineage().to_owned(),
+            lineage: self.memory.lineage().to_owned(),
         };
         let place = Place::new(&balancer.target, base, &owner).map_err(|source| {
             let balancer = name.clone();
@@ -152,8 +196,8 @@ impl Session {
         })?;
         let wanted = Wanted {
             owner,
-            access: self.store.access(&name),
-            is_recorded: self.store.recorded().contains_key(&name),
+            access: self.memory.access(&name),
+            is_recorded: self.memory.recorded().contains_key(&name),
             name: name.clone(),
             balancer,
             document,
@@ -206,6 +250,18 @@ impl Session {
         seen.collect()
     }
 
+    /// Whether there is a machine of a balancer, as far as somebody has looked at it.
+    pub fn presence(&self, balancer: &Name) -> Option<Presence> {
+        let machine = self.machines.get(balancer)?;
+        let seen = machine.seen.as_ref()?.as_ref().ok()?;
+        let vanish = seen.plan(Goal::Vanish(&machine.wanted), false);
+        Some(match vanish {
+            Ok(steps) if steps.iter().all(|step| step.step == FORGET) => Presence::Absent,
+            Ok(_) => Presence::Ours,
+            Err(_) => Presence::Others,
+        })
+    }
+
     /// What it takes.
     pub fn plan(&self) -> FleetPlan {
         let balancers = self.machines.iter().map(|(name, machine)| {
@@ -218,7 +274,7 @@ impl Session {
             let plan = BalancerPlan {
                 target: Place::words(&machine.wanted.balancer.target),
                 cluster: machine.wanted.balancer.cluster.clone(),
-                interrupted: self.journal.interrupted().get(name).cloned(),
+                interrupted: self.memory.interrupted().get(name).cloned(),
                 steps,
                 problem,
                 help: help.flatten(),
@@ -273,11 +329,15 @@ impl Session {
                 .collect(),
         });
         let mut notes = Written {
-            store: &mut self.store,
-            journal: &mut self.journal,
+            memory: &mut *self.memory,
             machines: &self.machines,
         };
         execute(chains, &runner, &mut notes, PARALLEL, stop, events).await
+    }
+
+    /// How to talk to a balancer over the network, when there is a token for it.
+    pub fn access(&self, balancer: &Name) -> Option<Access> {
+        self.memory.access(balancer)
     }
 
     /// Lets all connections go.
@@ -379,26 +439,19 @@ impl Runner for Machines {
 
 /// Writes down what is done.
 struct Written<'w> {
-    store: &'w mut Store,
-    journal: &'w mut Journal,
+    memory: &'w mut dyn Memory,
     machines: &'w BTreeMap<Name, Machine>,
-}
-
-impl Written<'_> {
-    fn of_journal(&self, done: std::io::Result<()>) -> Result<(), ProvisionError> {
-        let path = self.journal.path().to_owned();
-        done.map_err(|source| StoreError::Io { path, source }.into())
-    }
 }
 
 impl Notes for Written<'_> {
     fn begins(&mut self, step: &Step) -> Result<(), ProvisionError> {
-        if let Some(machine) = self.machines.get(&step.balancer) {
-            let balancer = machine.wanted.balancer.clone();
-            self.store.record(&step.balancer, Recorded { balancer })?;
-        }
-        let begun = self.journal.begin(&step.balancer, step.step);
-        self.of_journal(begun)
+        let lost = || ProvisionError::Lost(step.balancer.clone());
+        let machine = self.machines.get(&step.balancer).ok_or_else(lost)?;
+        let balancer = machine.wanted.balancer.clone();
+        let begun = self
+            .memory
+            .begins(&step.balancer, Recorded { balancer }, step.step);
+        Ok(begun?)
     }
 
     fn ended(
@@ -406,15 +459,6 @@ impl Notes for Written<'_> {
         step: &Step,
         result: Result<Left, &ProvisionError>,
     ) -> Result<(), ProvisionError> {
-        let is_done = result.is_ok();
-        match result {
-            Ok(Left::Access(access)) => {
-                self.store.keep_access(&step.balancer, &access)?;
-            }
-            Ok(Left::Gone) => self.store.forget(&step.balancer)?,
-            Ok(Left::Nothing) | Err(_) => {}
-        }
-        let ended = self.journal.end(&step.balancer, step.step, is_done);
-        self.of_journal(ended)
+        Ok(self.memory.ended(&step.balancer, step.step, result.ok())?)
     }
 }

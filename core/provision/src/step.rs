@@ -30,6 +30,14 @@ pub struct Step {
     pub(crate) work: Work,
 }
 
+impl Step {
+    /// What it does and what that does to traffic, for people: one line, and below it those with what changes
+    /// in the document.
+    pub fn lines(&self) -> Vec<String> {
+        crate::plan::lines(self)
+    }
+}
+
 /// Whether something comes, changes or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

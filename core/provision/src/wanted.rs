@@ -1,5 +1,6 @@
 //! What a balancer shall be, with everything read that the fleet names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use lb_model::fleet::Balancer;
 use lb_model::problem::{self, Problem};
 use lb_model::value::{Fingerprint, Name};
-use lb_model::{Format, to_toml, validate};
+use lb_model::{Config, Format, to_toml, validate};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -31,6 +32,20 @@ pub struct Wanted {
     pub(crate) access: Option<Access>,
     /// Whoever provisions has done something to its machine before.
     pub(crate) is_recorded: bool,
+}
+
+impl Wanted {
+    /// The document that a first start begins with: the one that is wanted; else, so that the balancer can be told
+    /// one over the network, nothing but the address of its admin API.
+    pub(crate) fn first_document(&self) -> Option<Cow<'_, Document>> {
+        if let Some(document) = &self.document {
+            return Some(Cow::Borrowed(document));
+        }
+        let address = self.balancer.admin_address()?;
+        let mut config = Config::default();
+        config.admin.address = Some(address);
+        Some(Cow::Owned(Document::of(to_toml(&config))))
+    }
 }
 
 /// Who a machine belongs to, as it is written on it.
@@ -124,23 +139,41 @@ impl Document {
             path: path.clone(),
             source,
         })?;
+        let source = path.display().to_string();
+        Self::checked(name, balancer, &text, Format::of_path(&path), &source).map(Some)
+    }
+
+    /// The same for a text that is in no file. One that begins with a brace is JSON.
+    pub(crate) fn given(name: &Name, balancer: &Balancer, text: &str) -> Result<Self, WantedError> {
+        let is_json = text.trim_start().starts_with('{');
+        let format = if is_json { Format::Json } else { Format::Toml };
+        Self::checked(name, balancer, text, format, "document")
+    }
+
+    fn checked(
+        name: &Name,
+        balancer: &Balancer,
+        text: &str,
+        format: Format,
+        source: &str,
+    ) -> Result<Self, WantedError> {
         let wrong = |problems: Vec<Problem>| WantedError::Document {
             balancer: name.clone(),
-            shown: problem::render(&problems, &path.display().to_string(), Some(&text)),
+            shown: problem::render(&problems, source, Some(text)),
         };
-        let valid = lb_model::read(&text, Format::of_path(&path)).map_err(wrong)?;
+        let valid = lb_model::read(text, format).map_err(wrong)?;
         let Some(address) = balancer.admin_address() else {
             // A machine reads its file as TOML.
-            let text = match Format::of_path(&path) {
-                Format::Toml => text,
+            let text = match format {
+                Format::Toml => text.to_owned(),
                 Format::Json => to_toml(valid.config()),
             };
-            return Ok(Some(Self::of(text)));
+            return Ok(Self::of(text));
         };
         let mut config = valid.config().clone();
         config.admin.address = Some(address);
         let valid = validate(config).map_err(wrong)?;
-        Ok(Some(Self::of(to_toml(valid.config()))))
+        Ok(Self::of(to_toml(valid.config())))
     }
 
     /// A document of this text.
@@ -156,11 +189,14 @@ pub(crate) fn sha256(text: &str) -> String {
 }
 
 /// How to talk to a balancer over the network.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Access {
-    pub(crate) address: SocketAddr,
-    pub(crate) token: String,
-    pub(crate) fingerprint: Option<Fingerprint>,
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Access {
+    /// Where its admin API is reached.
+    pub address: SocketAddr,
+    /// What says who we are. It is a secret.
+    pub token: String,
+    /// The certificate that it shows.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl fmt::Debug for Access {

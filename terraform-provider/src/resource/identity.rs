@@ -2,6 +2,7 @@
 
 use super::{BALANCER, ID, Resource};
 use crate::value::Value;
+use crate::ways::shown;
 use crate::wire::{DynamicValue, Identity, IdentityAttribute, IdentitySchema};
 
 impl Resource {
@@ -29,7 +30,7 @@ impl Resource {
     /// The identity of a state; nothing while some of it is not known, or without a state.
     pub(crate) fn identity(&self, state: &Value) -> Option<Identity> {
         let names = self.identity_names().into_iter().chain([BALANCER]);
-        let entries = names.map(|name| (name.to_owned(), state.get(name).clone()));
+        let entries = names.map(|name| (name.to_owned(), shown_as(name, state.get(name))));
         let value = Value::Map(entries.collect());
         let is_whole = !state.is_null() && value.is_known();
         let encoded: DynamicValue = value.encode();
@@ -42,5 +43,14 @@ impl Resource {
     fn identity_names(&self) -> Vec<&'static str> {
         let keys = self.keys();
         if keys.is_empty() { vec![ID] } else { keys }
+    }
+}
+
+/// A value of an identity, which everybody may see.
+fn shown_as(name: &str, value: &Value) -> Value {
+    if name == BALANCER {
+        shown(value)
+    } else {
+        value.clone()
     }
 }

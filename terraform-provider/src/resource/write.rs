@@ -7,7 +7,7 @@ use lb_model::edit::ObjectPath;
 use lb_model::schema::{Noun, nouns};
 use serde_json::{Map, Value as Json};
 
-use super::{Resource, Subject, change, is_certificate};
+use super::{BALANCER, Resource, Subject, change, is_certificate};
 use crate::certificate;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::to_json;
@@ -126,6 +126,10 @@ impl Resource {
         let mut tries = 0..TRIES_MAX;
         loop {
             let Some(found) = self.fetch(target.client, prior).await? else {
+                // The machine of its balancer was made anew, and nothing is on it.
+                if target.state.get(BALANCER) != prior.get(BALANCER) {
+                    return self.create(target, wanted).await;
+                }
                 return Err(vec![self.changed("was deleted")]);
             };
             if self.is_as_wanted(&found.value, target.state) {

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lb_client::Client;
+use lb_model::problem::Path;
 
+use super::machine::is_machine;
 use super::{Server, decoded, unreadable};
+use crate::balancer::{Balancers, TYPE_NAME};
 use crate::check;
 use crate::diagnostic::{Diagnostic, Diagnostics, to_wire_path};
 use crate::plan::conformed;
 use crate::resource::{BALANCER, ID, Resource};
 use crate::schema::Attribute;
 use crate::value::Value;
+use crate::ways::{Private, Way};
 use crate::wire::{self, Identity};
-
-/// What is kept with an imported resource until it was read first.
-const IMPORTED: &[u8] = b"imported";
 
 /// What became of a resource, and what there is to say of it.
 type Outcome = (Value, Diagnostics);
@@ -26,6 +27,9 @@ impl Server {
         &self,
         request: &wire::ValidateResourceConfigRequest,
     ) -> wire::ValidateResourceConfigResponse {
+        if is_machine(&request.type_name) {
+            return self.validate_machine(request);
+        }
         let found = self.resource(&request.type_name).and_then(|resource| {
             let config = decoded(request.config.as_ref())?;
             Ok((resource, check::check(resource, &config)))
@@ -41,11 +45,17 @@ impl Server {
         &self,
         request: &wire::UpgradeResourceStateRequest,
     ) -> wire::UpgradeResourceStateResponse {
-        let upgraded = self.resource(&request.type_name).and_then(|resource| {
+        let attributes = if is_machine(&request.type_name) {
+            Ok(&self.balancers.attributes)
+        } else {
+            self.resource(&request.type_name)
+                .map(|resource| &resource.attributes)
+        };
+        let upgraded = attributes.and_then(|attributes| {
             let raw = request.raw_state.as_ref().map(|raw| raw.json.as_slice());
             let state = Value::decode_json(raw.unwrap_or_default());
             let state = state.map_err(|error| vec![unreadable(&error)])?;
-            Ok(conformed(&resource.attributes, &state))
+            Ok(conformed(attributes, &state))
         });
         let (state, told) = match upgraded {
             Ok(state) => (Some(state.encode()), Vec::new()),
@@ -89,8 +99,9 @@ impl Server {
             .resources
             .iter()
             .map(|r| (r.type_name.clone(), r.identity_schema()));
+        let machine = (TYPE_NAME.to_owned(), Balancers::identity_schema());
         wire::GetResourceIdentitySchemasResponse {
-            identity_schemas: schemas.collect(),
+            identity_schemas: schemas.chain([machine]).collect(),
             diagnostics: Vec::new(),
         }
     }
@@ -99,6 +110,9 @@ impl Server {
         &self,
         request: &wire::ReadResourceRequest,
     ) -> wire::ReadResourceResponse {
+        if is_machine(&request.type_name) {
+            return self.read_machine(request).await;
+        }
         let resource = match self.resource(&request.type_name) {
             Ok(resource) => resource,
             Err(told) => {
@@ -109,11 +123,9 @@ impl Server {
                 };
             }
         };
+        let private = Private::read(&request.private);
         let (state, told) = match decoded(request.current_state.as_ref()) {
-            Ok(prior) => {
-                self.refreshed(resource, prior, request.private == IMPORTED)
-                    .await
-            }
+            Ok(prior) => self.refreshed(resource, prior, private.is_imported).await,
             Err(told) => (Value::Null, told),
         };
         wire::ReadResourceResponse {
@@ -125,6 +137,18 @@ impl Server {
     }
 
     async fn refreshed(&self, resource: &Resource, prior: Value, is_import: bool) -> Outcome {
+        let balancer = prior.get(BALANCER).text();
+        match balancer.and_then(|balancer| self.ways.way(balancer)) {
+            // Everything that a machine had has gone with it.
+            Some(Way::Gone) => return (Value::Null, Vec::new()),
+            Some(Way::Closed(_)) => {
+                let detail =
+                    "Its balancer does not answer, so that its state was taken from before.";
+                let told = Diagnostic::warning("The resource was not read", detail);
+                return (prior, vec![told.of(BALANCER)]);
+            }
+            Some(Way::Open(_)) | None => {}
+        }
         let client = match self.client(&prior) {
             Ok(Some(client)) => client,
             // Its balancer is about to be made anew, so that there is nothing to read.
@@ -144,6 +168,12 @@ impl Server {
 
     /// The way to the balancer that a resource names, or the provider; nothing while it is not known.
     pub(super) fn client(&self, value: &Value) -> Result<Option<Arc<Client>>, Diagnostics> {
+        let balancer = value.get(BALANCER).text();
+        if let Some(client) = balancer.and_then(|balancer| self.ways.client(balancer)) {
+            return client.map(Some).map_err(|error| {
+                Diagnostic::of_client(&error, "The balancer cannot be reached", |_| None)
+            });
+        }
         let Some(provider) = self.provider.get() else {
             return Ok(None);
         };
@@ -152,10 +182,13 @@ impl Server {
             .map_err(|told| vec![told])
     }
 
-    pub(super) fn plan_change(
+    pub(super) async fn plan_change(
         &self,
         request: &wire::PlanResourceChangeRequest,
     ) -> wire::PlanResourceChangeResponse {
+        if is_machine(&request.type_name) {
+            return self.plan_machine(request).await;
+        }
         let found = self.resource(&request.type_name).and_then(|resource| {
             let prior = decoded(request.prior_state.as_ref())?;
             Ok((resource, decoded(request.config.as_ref())?, prior))
@@ -169,7 +202,12 @@ impl Server {
                 };
             }
         };
-        let (planned, replaced) = resource.plan(&config, &prior);
+        let (planned, mut replaced) = resource.plan(&config, &prior);
+        // What is on a balancer goes with it, when one of another name comes in its place.
+        let next = planned.get(BALANCER).is_unknown();
+        if next && self.ways.is_leaving(prior.get(BALANCER)) {
+            replaced.push(Path::root().key(BALANCER));
+        }
         let replaced = replaced
             .iter()
             .map(|path| to_wire_path(path, &resource.attributes));
@@ -188,6 +226,9 @@ impl Server {
         &self,
         request: &wire::ApplyResourceChangeRequest,
     ) -> wire::ApplyResourceChangeResponse {
+        if is_machine(&request.type_name) {
+            return self.apply_machine(request).await;
+        }
         let resource = match self.resource(&request.type_name) {
             Ok(resource) => resource,
             Err(told) => {
@@ -211,7 +252,7 @@ impl Server {
             new_state: Some(state.encode()),
             new_identity: resource.identity(&state),
             diagnostics: Self::told(&told, &resource.attributes),
-            ..wire::ApplyResourceChangeResponse::default()
+            private: Vec::new(),
         }
     }
 
@@ -255,7 +296,12 @@ impl Server {
         &self,
         request: &wire::ImportResourceStateRequest,
     ) -> wire::ImportResourceStateResponse {
-        let (imported_resources, told) = match self.imported(request) {
+        let imported = if is_machine(&request.type_name) {
+            self.imported_machine(request)
+        } else {
+            self.imported(request)
+        };
+        let (imported_resources, told) = match imported {
             Ok(imported) => (vec![imported], Vec::new()),
             Err(told) => (Vec::new(), told),
         };
@@ -299,7 +345,16 @@ impl Server {
             type_name: request.type_name.clone(),
             identity: resource.identity(&state),
             state: Some(state.encode()),
-            private: IMPORTED.to_vec(),
+            private: imported_private(),
         })
     }
+}
+
+/// What is kept with an imported resource until it was read first.
+pub(super) fn imported_private() -> Vec<u8> {
+    let private = Private {
+        is_imported: true,
+        ..Private::default()
+    };
+    private.write()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prost::Message;
 use tokio::sync::mpsc;
 
+use super::machine::is_machine;
 use super::{Server, decoded};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::function::FUNCTIONS;
@@ -22,6 +23,9 @@ impl Server {
         &self,
         request: &wire::ValidateDataResourceConfigRequest,
     ) -> wire::ValidateDataResourceConfigResponse {
+        if is_machine(&request.type_name) {
+            return self.validate_machine_data(request);
+        }
         let told = self.resource(&request.type_name).and_then(|resource| {
             let config = decoded(request.config.as_ref())?;
             if !config.is_known() {
@@ -44,6 +48,9 @@ impl Server {
         &self,
         request: &wire::ReadDataSourceRequest,
     ) -> wire::ReadDataSourceResponse {
+        if is_machine(&request.type_name) {
+            return self.read_machine_data(request).await;
+        }
         let Ok((resource, data)) = self.data_of(&request.type_name) else {
             let told = self.resource(&request.type_name).err().unwrap_or_default();
             return wire::ReadDataSourceResponse {

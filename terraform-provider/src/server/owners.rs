@@ -9,6 +9,7 @@ use lb_model::schema::Noun;
 use crate::diagnostic::Diagnostic;
 use crate::resource::{BALANCER, Resource, Subject};
 use crate::value::Value;
+use crate::ways;
 
 /// What was seen in this run.
 #[derive(Default)]
@@ -30,7 +31,7 @@ impl Owners {
         let Subject::Object(noun) = resource.subject else {
             return None;
         };
-        let balancer = planned.get(BALANCER).text().unwrap_or_default();
+        let balancer = ways::key(planned.get(BALANCER).text().unwrap_or_default());
         let id = resource.id_of(planned);
         let id = id.text()?;
         for held in noun.held().filter(|held| held.keyed && !held.is_list) {

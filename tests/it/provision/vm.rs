@@ -17,8 +17,8 @@ use super::resume::interrupt;
 use super::{DOCUMENT, Fleet, PATIENCE};
 
 /// A fleet with one virtual machine, which ends with it.
-struct Lab {
-    fleet: Fleet,
+pub(super) struct Lab {
+    pub(super) fleet: Fleet,
     admin: SocketAddr,
     http: SocketAddr,
 }
@@ -31,7 +31,7 @@ fn image(name: &str) -> PathBuf {
 }
 
 impl Lab {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let lab = Self {
             fleet: Fleet::new().await,
             admin: free_port(),
@@ -51,12 +51,22 @@ impl Lab {
         fs::write(self.fleet.path("fleet.toml"), text).unwrap();
     }
 
-    fn machine(&self) -> PathBuf {
+    /// The value of `target` in a fleet, with an image of this name; other keys come first.
+    pub(super) fn target(&self, name: &str, more: &str) -> String {
+        let (image, admin, http) = (image(name), self.admin, self.http);
+        format!(
+            "{{ vm = {{ {more}image = \"{}\", forwards = [{{ address = \"{admin}\", port = 9443 }}, \
+             {{ address = \"{http}\", port = 80 }}] }} }}",
+            image.display()
+        )
+    }
+
+    pub(super) fn machine(&self) -> PathBuf {
         self.fleet.path("data/lbctl/machines/lab/lb1")
     }
 
     /// What the balancer in the machine answers, when it does.
-    async fn get(&self) -> Option<String> {
+    pub(super) async fn get(&self) -> Option<String> {
         let url = format!("http://{}/", self.http);
         let got = run("curl", &["--silent", "--fail", "--max-time", "10", &url]).await;
         got.status.success().then_some(got.stdout)
@@ -79,7 +89,7 @@ impl Lab {
     }
 
     /// The processes that run the machine.
-    fn processes(&self) -> Vec<Pid> {
+    pub(super) fn processes(&self) -> Vec<Pid> {
         let folder = self.machine();
         let found = fs::read_dir("/proc").unwrap().filter_map(|entry| {
             let entry = entry.ok()?;
@@ -90,7 +100,7 @@ impl Lab {
         found.collect()
     }
 
-    async fn kill(&self) {
+    pub(super) async fn kill(&self) {
         for process in self.processes() {
             kill_process(process, Signal::KILL).unwrap();
         }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use lb_model::status::Condition;
 use lb_model::value::Name;
 use lb_provision::{Intent, Seen as Sight};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::show::Show;
@@ -113,9 +114,28 @@ fn servers(status: &Value) -> String {
         .filter_map(|pool| pool["servers"].as_object())
         .flat_map(serde_json::Map::values)
         .collect();
-    let up = servers
-        .iter()
-        .filter(|server| server["condition"] == "up")
-        .count();
+    // One that no health check looks at takes traffic, too.
+    let takes =
+        |server: &&&Value| Condition::deserialize(&server["condition"]).is_ok_and(Condition::is_up);
+    let up = servers.iter().filter(takes).count();
     format!("{up} of {}", servers.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::servers;
+
+    #[test]
+    fn a_server_without_a_health_check_counts_and_one_that_is_down_does_not() {
+        let server = |condition: &str| json!({ "condition": condition });
+        let pool = json!({ "servers": {
+            "checked": server("up"), "unchecked": server("unchecked"), "leaving": server("draining"),
+            "down": server("down"), "off": server("disabled"), "of a later version": server("asleep"),
+        } });
+        let status = json!({ "status": { "pools": { "web": pool } } });
+        assert_eq!(servers(&status), "3 of 6");
+        assert_eq!(servers(&json!({})), "0 of 0");
+    }
 }

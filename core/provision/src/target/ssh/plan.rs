@@ -191,8 +191,10 @@ fn installed(seen: &Observed, wanted: &Wanted, release: &str, steps: &mut Steps<
         }
     }
     let is_running = seen.status.is_some();
-    if let Some(document) = &wanted.document
-        && !is_running
+    // A file that is there already is left as it is when no document is wanted.
+    let is_left = wanted.document.is_none() && seen.file.is_some();
+    if let Some(document) = wanted.first_document()
+        && !(is_running || is_left)
         && seen.file.as_deref() != Some(&document.sha256)
     {
         let sign = if seen.file.is_some() {

@@ -46,9 +46,11 @@ pub(crate) async fn run(
                 .await
         }
         Work::File => {
-            connection
-                .script(script::FILE, &[owner], document(wanted))
-                .await
+            let first = wanted.first_document();
+            let input = first
+                .as_ref()
+                .map_or(Input::Nothing, |document| Input::Text(&document.text));
+            connection.script(script::FILE, &[owner], input).await
         }
         Work::Switch(release) => {
             let args = [owner, release, WATCH_SECONDS];

@@ -1,0 +1,1 @@
+terraform import lbctl_balancer.example production/lb1
