@@ -51,6 +51,7 @@ mod http3;
 mod http3_conformance;
 #[cfg(test)]
 mod installer;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod messages;

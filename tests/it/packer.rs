@@ -26,7 +26,10 @@ fn images() -> PathBuf {
 /// Runs Packer on the templates, with a folder of its own for what it keeps.
 async fn packer(home: &Path, command: &str, args: &[&str]) -> Finished {
     let images = format!("images={}", images().display());
-    let installer = format!("install_images={}", images().join("hardware").display());
+    let installer = format!(
+        "install_images={}",
+        self::images().join("hardware").display()
+    );
     let program = format!("lbctl={}", lbctl_path().display());
     let templates = folder().display().to_string();
     let fixed = ["-var", &images, "-var", &installer, "-var", &program];
@@ -154,8 +157,8 @@ async fn every_format_is_the_same_disk() {
     let output = folder.path().display().to_string();
     let program = lbctl_path().display().to_string();
     let formats = ["--formats", "raw,vmdk,vhdx,vhd", &program, &output];
-    let mut build = Command::new(self::folder().join("appliance/build"));
-    let built = run_within(PATIENCE, build.args(formats)).await;
+    let mut command = Command::new(self::folder().join("appliance/build"));
+    let built = run_within(PATIENCE, command.args(formats)).await;
     built.expect_success("packer/appliance/build");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let raw = std::fs::metadata(path("lbctl.raw")).unwrap().len();

@@ -24,7 +24,7 @@ pub const IMAGES: [&str; 3] = [
 ];
 
 /// The region of everything.
-pub const REGION: &str = "eu-central-1";
+pub(crate) const REGION: &str = "eu-central-1";
 
 /// What goes wrong.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,4 @@
-//! Hardware with a management controller: `sushy-tools` of OpenStack in front of libvirt and QEMU.
+//! Hardware with a management controller: `sushy-tools` of `OpenStack` in front of libvirt and QEMU.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -100,6 +100,10 @@ impl Table {
 
     /// Reads the table of a disk that has the appliance on it, or had, from both of its ends. Nothing when the disk is
     /// not ours; no partitions when neither table is whole.
+    #[expect(
+        clippy::option_option,
+        reason = "a disk that is not ours is another thing than one of ours without a whole table"
+    )]
     pub(crate) fn of_ends(head: &[u8], tail: &[u8]) -> Option<Option<Self>> {
         let sector = SECTOR_LENGTH;
         let (all, entries) = (ENTRIES * ENTRY_BYTES, 2 * sector);
@@ -119,6 +123,10 @@ impl Table {
     }
 
     /// Reads one of the two tables.
+    #[expect(
+        clippy::option_option,
+        reason = "a disk that is not ours is another thing than one of ours without a whole table"
+    )]
     fn read(header: &[u8], entries: &[u8]) -> Option<Option<Self>> {
         let claimed = u32_at(header, 16)?;
         let mut without = header.get(..92)?.to_vec();

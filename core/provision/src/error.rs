@@ -38,7 +38,7 @@ pub enum ProvisionError {
         /// The balancer.
         balancer: Name,
         /// What.
-        source: TargetError,
+        source: Box<TargetError>,
     },
     /// A program is named for a machine whose image holds it.
     #[error("the program of {0} is in its image")]

@@ -123,7 +123,7 @@ impl Session {
     fn begin(
         fleet: &ValidFleet,
         base: &Path,
-        documents: BTreeMap<Name, Document>,
+        mut documents: BTreeMap<Name, Document>,
         memory: Box<dyn Memory>,
         own: &Path,
         intent: Intent,
@@ -156,7 +156,7 @@ impl Session {
         for (name, balancer) in balancers {
             if names.is_empty() || names.contains(&name) {
                 let is_leaving = leaving.contains(&name);
-                let document = documents.get(&name).cloned();
+                let document = documents.remove(&name);
                 session.add(name, balancer, base, document, is_leaving, &mut programs)?;
             }
         }
@@ -192,6 +192,7 @@ impl Session {
         };
         let place = Place::new(&balancer.target, base, &owner).map_err(|source| {
             let balancer = name.clone();
+            let source = Box::new(source);
             ProvisionError::Machine { balancer, source }
         })?;
         let wanted = Wanted {
@@ -235,7 +236,7 @@ impl Session {
             {
                 machine.seen = Some(seen.map_err(|source| ProvisionError::Machine {
                     balancer: name,
-                    source,
+                    source: Box::new(source),
                 }));
             }
         }
@@ -351,7 +352,7 @@ impl Session {
 /// The error of a machine without the name of the balancer, which stands above it.
 fn without_name(error: &ProvisionError) -> String {
     match error {
-        ProvisionError::Machine { source, .. } => in_full(source),
+        ProvisionError::Machine { source, .. } => in_full(&**source),
         ProvisionError::Store(_)
         | ProvisionError::Wanted(_)
         | ProvisionError::OwnProgram(_)
@@ -432,7 +433,7 @@ impl Runner for Machines {
         let done = place.run(wanted, &step.work, &self.events).await;
         done.map_err(|source| ProvisionError::Machine {
             balancer: step.balancer.clone(),
-            source,
+            source: Box::new(source),
         })
     }
 }

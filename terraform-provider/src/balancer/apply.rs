@@ -171,11 +171,11 @@ impl Balancers {
 
     async fn execute(&self, session: &mut Session, plan: FleetPlan) -> Diagnostics {
         let (events, heard) = Events::channel();
-        let hears = tokio::spawn(hear(heard));
+        let listener = tokio::spawn(hear(heard));
         let outcome = session.execute(plan, &self.stop, &events).await;
         drop(events);
         // What nobody hears any more was not worth more.
-        let _heard = hears.await;
+        let _heard = listener.await;
         let failed = outcome
             .failed
             .iter()

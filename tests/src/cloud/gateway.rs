@@ -422,7 +422,7 @@ fn encode(parameters: &[(&str, &str)]) -> String {
             if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
                 made.push(char::from(byte));
             } else {
-                made.push_str(&format!("%{byte:02X}"));
+                made.extend(["%".to_owned(), format!("{byte:02X}")]);
             }
             made
         })

@@ -197,7 +197,7 @@ impl Drop for Machines {
     }
 }
 
-/// Serves the metadata of a machine, with a token alone (IMDSv2), until this process ends.
+/// Serves the metadata of a machine, with a token alone (`IMDSv2`), until this process ends.
 fn metadata(id: &str, user_data: &Arc<Mutex<String>>) -> String {
     let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();

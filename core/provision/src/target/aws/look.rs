@@ -1,6 +1,7 @@
 //! Looking at a balancer in EC2. Nothing is changed.
 
 use lb_aws::{Cloud, CloudError, Image, Instance};
+use lb_model::value::AwsSubnet;
 
 use super::error::AwsError;
 use super::facts::Facts;
@@ -15,7 +16,7 @@ pub(super) async fn look<C: Cloud, B: Balancers>(
     site: &Site<'_, C, B>,
 ) -> Result<Observed, AwsError> {
     let facts = Facts::find(site.cloud, &site.wanted.owner).await?;
-    let subnet = site.target.subnet.as_ref().map(|subnet| subnet.as_str());
+    let subnet = site.target.subnet.as_ref().map(AwsSubnet::as_str);
     let network = match site.cloud.network(subnet).await {
         Err(CloudError::NotFound { .. }) => None,
         found => found.map_err(AwsError::while_("looking for the network"))?,

@@ -243,12 +243,18 @@ fn around(seen: &Observed, wanted: &Wanted, steps: &mut Steps<'_>) -> Result<(),
 }
 
 fn words<'r>(rules: impl Iterator<Item = &'r Rule>) -> String {
-    let words = rules.map(|rule| match rule.from == rule.to {
-        true => format!("{} {} from {}", rule.protocol, rule.from, rule.network),
-        false => format!(
-            "{} {}-{} from {}",
-            rule.protocol, rule.from, rule.to, rule.network
-        ),
+    let words = rules.map(|rule| {
+        let Rule {
+            protocol,
+            from,
+            to,
+            network,
+        } = rule;
+        if from == to {
+            format!("{protocol} {from} from {network}")
+        } else {
+            format!("{protocol} {from}-{to} from {network}")
+        }
     });
     words.collect::<Vec<_>>().join(", ")
 }

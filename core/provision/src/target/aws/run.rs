@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use lb_aws::{By, Cloud, CloudError, Group, Instance, NewGroup, Rule, State, Tags};
+use lb_model::value::AwsSubnet;
 
 use super::error::AwsError;
 use super::machine::{self, Made};
@@ -88,7 +89,7 @@ async fn claim<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Result<(), AwsE
 
 /// Makes the security group, or finds the one that an interrupted run has made.
 async fn group<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Result<(), AwsError> {
-    let subnet = site.target.subnet.as_ref().map(|subnet| subnet.as_str());
+    let subnet = site.target.subnet.as_ref().map(AwsSubnet::as_str);
     let network = site.cloud.network(subnet).await;
     let network = network.map_err(AwsError::while_("looking for the network"))?;
     let network = network.ok_or_else(|| AwsError::Changed("its network is gone".to_owned()))?;

@@ -1,5 +1,6 @@
 //! Looking at hardware.
 
+use lb_model::value::SystemId;
 use sha2::{Digest, Sha256};
 
 use super::error::RedfishError;
@@ -15,7 +16,7 @@ use crate::wanted::Wanted;
 /// What there is of a machine, and what its balancer says to the document that is wanted.
 pub(crate) async fn look(place: &Place, wanted: &Wanted) -> Result<Observed, RedfishError> {
     let client = place.client()?;
-    let system = place.target.system.as_ref().map(|system| system.as_str());
+    let system = place.target.system.as_ref().map(SystemId::as_str);
     let machine = Machine::find(&client, system).await?;
     let kept = place.kept()?;
     let is_ours = kept.as_ref().is_some_and(|kept| kept.owner == wanted.owner);

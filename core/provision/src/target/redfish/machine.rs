@@ -300,13 +300,11 @@ impl Drive {
     }
 
     async fn take_out(&self, client: &Client) -> Result<(), RedfishError> {
-        match &self.eject {
-            Some(action) => client.post(action, &json!({})).await,
-            None => {
-                let nothing = json!({ "Image": null, "Inserted": false });
-                client.patch(&self.path, &nothing).await
-            }
+        if let Some(action) = &self.eject {
+            return client.post(action, &json!({})).await;
         }
+        let nothing = json!({ "Image": null, "Inserted": false });
+        client.patch(&self.path, &nothing).await
     }
 }
 

@@ -213,6 +213,10 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Full<By
 
 /// The part of the image that is asked for (RFC 9110, 14.1). Nothing when that is to be passed over; no part when there
 /// is none such. Of several parts all is sent.
+#[expect(
+    clippy::option_option,
+    reason = "a range that is passed over is another thing than one that there is not"
+)]
 fn of_range(field: &str, total: usize) -> Option<Option<std::ops::Range<usize>>> {
     let (first, last) = field.strip_prefix("bytes=")?.split_once('-')?;
     let number = |text: &str| text.trim().parse::<usize>().ok();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use lb_client::ClientError;
 use lb_model::api::{ErrorCode, token};
 use lb_model::seed::{DiskOwner, Install, Seed, Then};
+use lb_model::value::SystemId;
 use tokio::time::{Instant, sleep};
 
 use super::client::Client;
@@ -77,7 +78,7 @@ fn ours(place: &Place, wanted: &Wanted) -> Result<Kept, RedfishError> {
 
 async fn machine(place: &Place) -> Result<(Client, Machine), RedfishError> {
     let client = place.client()?;
-    let system = place.target.system.as_ref().map(|system| system.as_str());
+    let system = place.target.system.as_ref().map(SystemId::as_str);
     let machine = Machine::find(&client, system).await?;
     Ok((client, machine))
 }
