@@ -430,7 +430,7 @@ async fn a_machine_of_somebody_else_is_refused_until_it_is_imported() {
 
 #[tokio::test]
 async fn what_is_wrong_is_told_at_its_line_with_the_mend_and_changes_nothing() {
-    let (machine, terraform) = (Machine::start().await, folder().await);
+    let (machine, mut terraform) = (Machine::start().await, folder().await);
     let good = balancer("lb1", &machine, "document = \"lb.toml\"");
     terraform.write("bad.toml", "[pools.web]\nbalanse = \"x\"\n");
     let cases: [(&str, &str, &[&str]); 6] = [
