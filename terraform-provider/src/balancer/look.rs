@@ -53,7 +53,7 @@ pub(super) async fn look(
     let seen = match seen.get(name) {
         Some(Ok(seen)) => seen,
         Some(Err(error)) => {
-            return Err(told(&error.to_string(), error.help()).of(TARGET));
+            return Err(told(&in_full(error), error.help()).of(TARGET));
         }
         None => {
             let summary = format!("Nobody has looked at {name}");
