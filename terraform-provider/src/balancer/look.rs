@@ -4,7 +4,7 @@ use lb_provision::{Events, Intent, Presence, Session};
 
 use super::{
     ACCESS, Balancers, CONDITION, DESCRIPTION, Described, ENDPOINT, FINGERPRINT, RELEASE, TARGET,
-    id, tell, told,
+    id, in_full, tell, told,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::resource::ID;
