@@ -254,9 +254,23 @@ fn told(text: &str, help: Option<String>) -> Diagnostic {
     )
 }
 
+/// An error with its causes. What a machine has to say is whole by itself, and which one it is stands beside it.
+fn in_full(error: &ProvisionError) -> String {
+    match error {
+        ProvisionError::Machine { source, .. } => source.to_string(),
+        ProvisionError::Store(_)
+        | ProvisionError::Wanted(_)
+        | ProvisionError::OwnProgram(_)
+        | ProvisionError::Unknown { .. }
+        | ProvisionError::TwoPrograms(_)
+        | ProvisionError::ProgramOfImage(_)
+        | ProvisionError::Lost(_) => chain(error),
+    }
+}
+
 /// What keeps a session from beginning, at the attribute that it is about.
 fn of_provision(error: &ProvisionError, described: &Described) -> Diagnostic {
-    let told = told(&chain(error), error.help());
+    let told = told(&in_full(error), error.help());
     let document = if described.document.is_some() {
         DOCUMENT_TEXT
     } else {

@@ -41,13 +41,13 @@ fn pages() -> BTreeMap<String, String> {
     pages.insert("index.md".to_owned(), index);
     for resource in resources() {
         let name = resource.type_name.trim_start_matches("lbctl_");
-        let described = of_resource(
+        let text = of_resource(
             &resource.type_name,
             &resource.description,
             &resource.attributes,
             resource.identity_schema(),
         );
-        pages.insert(format!("resources/{name}.md"), described);
+        pages.insert(format!("resources/{name}.md"), text);
         let data = Data::of(&resource);
         let path = format!("data-sources/{}/data-source.tf", resource.type_name);
         let text = page(

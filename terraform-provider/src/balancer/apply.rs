@@ -7,7 +7,7 @@ use super::cluster::Health;
 use super::look::look;
 use super::plan::{intent, lines, refusal, set};
 use super::{Balancers, COMPUTED, Described, FINGERPRINT, STEPS, TARGET, tell};
-use crate::diagnostic::{Diagnostic, Diagnostics, chain};
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::log::{Level, log};
 use crate::resource::ID;
 use crate::value::Value;
@@ -29,6 +29,10 @@ impl Balancers {
         private: Private,
         ways: &Ways,
     ) -> Applied {
+        // One that was imported and not taken over yet is not ours to take away.
+        if planned.is_null() && prior.get(TARGET).is_null() {
+            return Applied::nothing(planned, private, Vec::new());
+        }
         let subject = if planned.is_null() { prior } else { planned };
         let described = match self.described(subject) {
             Ok(described) => described,
@@ -72,10 +76,6 @@ impl Balancers {
     }
 
     async fn remove(&self, described: &Described, prior: &Value, private: Private) -> Applied {
-        // One that was imported and not taken over yet is not ours to take away.
-        if prior.get(TARGET).is_null() {
-            return Applied::nothing(&Value::Null, private, Vec::new());
-        }
         let done = self.run(described, Intent::Destroy, &private, None).await;
         match done {
             Ok(Done { told, .. }) if told.is_empty() => {
@@ -179,7 +179,7 @@ impl Balancers {
         let failed = outcome
             .failed
             .iter()
-            .map(|error| super::told(&chain(error), error.help()).of(TARGET));
+            .map(|error| super::told(&super::in_full(error), error.help()).of(TARGET));
         let mut told: Diagnostics = failed.collect();
         if told.is_empty() && !outcome.left.is_empty() {
             let summary = "It was interrupted in the middle";

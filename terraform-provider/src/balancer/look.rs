@@ -4,7 +4,7 @@ use lb_provision::{Events, Intent, Presence, Session};
 
 use super::{
     ACCESS, Balancers, CONDITION, DESCRIPTION, Described, ENDPOINT, FINGERPRINT, RELEASE, TARGET,
-    id, tell, told,
+    id, in_full, tell, told,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::resource::ID;
@@ -53,7 +53,7 @@ pub(super) async fn look(
     let seen = match seen.get(name) {
         Some(Ok(seen)) => seen,
         Some(Err(error)) => {
-            return Err(told(&error.to_string(), error.help()).of(TARGET));
+            return Err(told(&in_full(error), error.help()).of(TARGET));
         }
         None => {
             let summary = format!("Nobody has looked at {name}");

@@ -115,6 +115,8 @@ impl Connection {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // A Ctrl-C is for whoever provisions: the step that is under way is finished.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(SshError::Program)?;
