@@ -418,14 +418,14 @@ fn here(attribute: &Attribute) -> Attribute {
         "the folder that Terraform runs in",
     );
     Attribute {
-        kind,
         description,
+        kind,
         ..attribute.clone()
     }
 }
 
 /// Tells the other resources what became of a balancer.
-fn tell(ways: &Ways, state: &Value, way: crate::ways::Way) {
+fn tell(ways: &Ways, state: &Value, way: &crate::ways::Way) {
     // Resources name it by its address, the data source by its names.
     for key in [ENDPOINT, ID] {
         if let Some(known) = state.get(key).text() {

@@ -70,7 +70,7 @@ impl Balancers {
             **turn = Health::Broken(described.name.clone());
         }
         if let Some(access) = &applied.private.access {
-            tell(ways, &applied.state, Way::Open(access.clone()));
+            tell(ways, &applied.state, &Way::Open(access.clone()));
         }
         applied
     }

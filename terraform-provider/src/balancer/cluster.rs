@@ -9,8 +9,11 @@ use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 /// The clusters of which a member was changed in this run, by fleet and name.
 #[derive(Default)]
 pub(super) struct Clusters {
-    all: Mutex<HashMap<(Name, Name), Arc<Turn<Health>>>>,
+    all: Mutex<HashMap<Key, Arc<Turn<Health>>>>,
 }
+
+/// A fleet, and a cluster of it.
+type Key = (Name, Name);
 
 /// How the last member that was changed came out of it.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -86,7 +86,7 @@ impl Balancers {
         }
         match self.sight(prior, private).await {
             Ok(sight) if sight.presence == Presence::Absent => {
-                tell(ways, prior, Way::Gone);
+                tell(ways, prior, &Way::Gone);
                 (Value::Null, Vec::new())
             }
             Ok(sight) => {
@@ -95,7 +95,7 @@ impl Balancers {
                     Some(access) if sight.serves => Way::Open(access),
                     access => Way::Closed(access),
                 };
-                tell(ways, prior, way);
+                tell(ways, prior, &way);
                 let mut state = prior.clone();
                 if let Value::Map(entries) = &mut state {
                     let named = id(prior);
@@ -109,7 +109,7 @@ impl Balancers {
             }
             // The plan looks, too, and says so as an error: nothing is lost because nobody could look.
             Err(errors) => {
-                tell(ways, prior, Way::Closed(private.access.clone()));
+                tell(ways, prior, &Way::Closed(private.access.clone()));
                 let warnings = errors.into_iter().map(Diagnostic::into_warning);
                 (prior.clone(), warnings.collect())
             }

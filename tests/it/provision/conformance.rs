@@ -23,8 +23,8 @@ const TARGETS: [(Kind, &str); 2] = [(Kind::Ssh, "release"), (Kind::Vm, "start")]
 
 /// A machine, or what makes one.
 enum Peer {
-    Ssh(Machine),
-    Vm(Lab),
+    Ssh(Box<Machine>),
+    Vm(Box<Lab>),
 }
 
 /// What is said of the balancer, in words that are both TOML and HCL.
@@ -37,8 +37,8 @@ struct Said {
 impl Peer {
     async fn start(kind: Kind) -> Self {
         match kind {
-            Kind::Ssh => Self::Ssh(Machine::start().await),
-            Kind::Vm => Self::Vm(Lab::new().await),
+            Kind::Ssh => Self::Ssh(Box::new(Machine::start().await)),
+            Kind::Vm => Self::Vm(Box::new(Lab::new().await)),
         }
     }
 
@@ -165,11 +165,11 @@ impl Tool {
 
     fn say(&self, said: &Said, document: &str) {
         fs::write(self.path("lb.toml"), document).expect("the document");
-        let more: String = said
+        let lines = said
             .more
             .iter()
-            .map(|(key, value)| format!("{key} = \"{value}\"\n"))
-            .collect();
+            .map(|(key, value)| format!("{key} = \"{value}\"\n"));
+        let more = lines.collect::<Vec<_>>().concat();
         let body = format!("target = {}\ndocument = \"lb.toml\"\n{more}", said.target);
         let (file, text) = match self {
             Self::Cli(_) => (

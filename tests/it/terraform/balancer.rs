@@ -85,6 +85,21 @@ async fn assert_bare(machine: &Machine) {
     }
 }
 
+/// A machine whose balancer is stopped is healed, and what is on it is where it was.
+async fn heal(terraform: &Terraform, machine: &Machine) {
+    machine.must(&["systemctl", "stop", "lbctl"]).await;
+    let healed = actions(&terraform.plan().await);
+    assert_eq!(
+        healed,
+        [("lbctl_balancer.lb1".to_owned(), vec!["update".to_owned()])]
+    );
+    terraform.apply().await;
+    assert_eq!(get(machine).await.as_deref(), Some("hello"));
+    terraform
+        .assert_empty_plan("after it was started again")
+        .await;
+}
+
 #[tokio::test]
 async fn one_configuration_makes_a_machine_and_what_is_on_it_and_traffic_goes_through() {
     let (machine, terraform) = (Machine::start().await, folder().await);
@@ -143,18 +158,7 @@ resource "lbctl_virtual_service" "shop" {
         .assert_empty_plan("after another pool was made")
         .await;
 
-    // A machine whose balancer is stopped is healed, and what is on it is where it was.
-    machine.must(&["systemctl", "stop", "lbctl"]).await;
-    let healed = actions(&terraform.plan().await);
-    assert_eq!(
-        healed,
-        [("lbctl_balancer.lb1".to_owned(), vec!["update".to_owned()])]
-    );
-    terraform.apply().await;
-    assert_eq!(get(&machine).await.as_deref(), Some("hello"));
-    terraform
-        .assert_empty_plan("after it was started again")
-        .await;
+    heal(&terraform, &machine).await;
 
     // One that was taken away comes back with everything, in one apply.
     take_away(&machine).await;

@@ -37,7 +37,7 @@ pub(super) struct Fake {
     pub(super) world: Mutex<World>,
     /// The images that have no balancer in them.
     pub(super) bad: Vec<String>,
-    calls: Mutex<u32>,
+    pub(super) calls: Mutex<u32>,
     /// The call that is the last one, and whether it is done still.
     pub(super) crash: Mutex<Option<(u32, bool)>>,
     /// Machines that looks by tags do not show, as long as there are so many looks to come.
