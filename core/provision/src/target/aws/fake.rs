@@ -251,9 +251,9 @@ impl Cloud for Fake {
         })
     }
 
-    async fn delete_key(&self, id: &str) -> Answer<()> {
+    async fn delete_key(&self, name: &str) -> Answer<()> {
         self.call(|world| {
-            world.keys.remove(id);
+            world.keys.retain(|_, key| key.name != name);
             Ok(())
         })
     }
