@@ -246,8 +246,8 @@ pub trait Cloud: Send + Sync {
         key: &str,
         tags: &Tags,
     ) -> impl Future<Output = Answer<()>> + Send;
-    /// Removes a key pair.
-    fn delete_key(&self, id: &str) -> impl Future<Output = Answer<()>> + Send;
+    /// Removes a key pair, by its name.
+    fn delete_key(&self, name: &str) -> impl Future<Output = Answer<()>> + Send;
     /// Makes a machine.
     fn launch(&self, launch: &Launch) -> impl Future<Output = Answer<Instance>> + Send;
     /// Starts a machine that is stopped.

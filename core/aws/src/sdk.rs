@@ -247,8 +247,8 @@ impl Cloud for Ec2 {
         call.send().await.map(drop).map_err(failed(action))
     }
 
-    async fn delete_key(&self, id: &str) -> Answer<()> {
-        let call = self.client().await?.delete_key_pair().key_pair_id(id);
+    async fn delete_key(&self, name: &str) -> Answer<()> {
+        let call = self.client().await?.delete_key_pair().key_name(name);
         let action = "ec2:DeleteKeyPair";
         call.send().await.map(drop).map_err(failed(action))
     }

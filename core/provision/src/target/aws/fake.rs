@@ -251,9 +251,9 @@ impl Cloud for Fake {
         })
     }
 
-    async fn delete_key(&self, id: &str) -> Answer<()> {
+    async fn delete_key(&self, name: &str) -> Answer<()> {
         self.call(|world| {
-            world.keys.remove(id);
+            world.keys.retain(|_, key| key.name != name);
             Ok(())
         })
     }
@@ -463,7 +463,7 @@ impl Balancers for Fake {
         }
         world.used.push(token.to_owned());
         let number = CERTIFICATES.with(|count| {
-            count.set(count.get() + 1);
+            count.set(count.get().wrapping_add(1));
             count.get()
         });
         Ok(Access {

@@ -275,7 +275,7 @@ pub(super) async fn enrol<C: Cloud, B: Balancers>(
     document: Option<&Document>,
 ) -> Result<Access, AwsError> {
     let name = format!("{TOKEN_PREFIX}{}", hex(&random::<4>()?));
-    let access = match try_to_enrol(site, instance, &name).await {
+    let access = match try_to_enrol(site, instance, &name).await? {
         Err(Some(error)) if is_over(&error) && instance.is_spot => {
             // It cannot be stopped, and thus be told nothing else.
             terminate(site, instance, false).await?;
@@ -290,7 +290,7 @@ pub(super) async fn enrol<C: Cloud, B: Balancers>(
             let put = site.cloud.put_user_data(&instance.id, &user_data).await;
             put.map_err(AwsError::while_("putting another seed into the user data"))?;
             let instance = start(site, &instance.id).await?;
-            match try_to_enrol(site, &instance, &name).await {
+            match try_to_enrol(site, &instance, &name).await? {
                 Ok(access) => access,
                 Err(Some(error)) => return Err(told(site, &instance, error).await),
                 Err(None) => return Err(AwsError::Changed("its user data is gone".to_owned())),
@@ -325,26 +325,34 @@ fn is_over(error: &ClientError) -> bool {
         )
 }
 
+/// The token that a machine was told, if there is one in its user data.
+async fn token_of<C: Cloud, B: Balancers>(
+    site: &Site<'_, C, B>,
+    instance: &Instance,
+) -> Result<Option<String>, AwsError> {
+    let text = site.cloud.user_data(&instance.id).await;
+    let text = text.map_err(AwsError::while_("reading the user data"))?;
+    let found = text.and_then(|text| seed::read(&text).ok());
+    Ok(found.and_then(|seed| seed.admin.enrolment_token))
+}
+
 /// Nothing as the error when there is no token in the user data.
 async fn try_to_enrol<C: Cloud, B: Balancers>(
     site: &Site<'_, C, B>,
     instance: &Instance,
     name: &str,
-) -> Result<Access, Option<ClientError>> {
-    let unknown = |what: String| Some(ClientError::Unspeakable(what));
-    let text = site.cloud.user_data(&instance.id).await;
-    let text = text.map_err(|error| unknown(error.to_string()))?;
-    let found = text.and_then(|text| seed::read(&text).ok());
-    let token = found.and_then(|seed| seed.admin.enrolment_token);
-    let token = token.ok_or(None)?;
+) -> Result<Result<Access, Option<ClientError>>, AwsError> {
+    let Some(token) = token_of(site, instance).await? else {
+        return Ok(Err(None));
+    };
     let address = site.address(instance);
-    let address = address.ok_or_else(|| unknown("no address of the admin API".to_owned()))?;
-    let name = name.parse().map_err(|_| unknown(name.to_owned()))?;
-    let enrolled = site
-        .balancers
-        .enrol(address, &token, &name, site.patience())
-        .await;
-    enrolled.map_err(Some)
+    let address = address.ok_or_else(|| AwsError::NoAddress(instance.id.clone()))?;
+    let Ok(name) = name.parse() else {
+        return Ok(Err(Some(ClientError::Unspeakable(name.to_owned()))));
+    };
+    let patience = site.patience();
+    let enrolled = site.balancers.enrol(address, &token, &name, patience).await;
+    Ok(enrolled.map_err(Some))
 }
 
 /// Waits until the balancer in a machine answers.

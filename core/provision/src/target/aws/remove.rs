@@ -23,7 +23,7 @@ pub(super) async fn destroy<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Re
     }
     for key in &facts.keys {
         done(
-            site.cloud.delete_key(&key.id).await,
+            site.cloud.delete_key(&key.name).await,
             "removing the key pair",
         )?;
     }
@@ -60,7 +60,10 @@ pub(super) async fn prune<C: Cloud, B: Balancers>(site: &Site<'_, C, B>) -> Resu
         .iter()
         .filter(|key| Some(&key.name) != wanted.as_ref());
     for key in keys {
-        done(site.cloud.delete_key(&key.id).await, "removing a key pair")?;
+        done(
+            site.cloud.delete_key(&key.name).await,
+            "removing a key pair",
+        )?;
     }
     for address in surplus(&facts, site.target.elastic_address) {
         release(site, address).await?;

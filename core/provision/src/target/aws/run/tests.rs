@@ -111,7 +111,7 @@ async fn a_crash_before_or_after_each_call_leaves_one_of_everything_and_nothing_
             fake.begin(Some((call, is_done)));
             once(&fake, &mut wanted, Aim::Be).await.unwrap_err();
             // What was made is not shown at once.
-            *fake.unseen.lock().unwrap() = 1;
+            *fake.unseen.lock().unwrap() = 3;
             fake.begin(None);
             let settled = once(&fake, &mut wanted, Aim::Be).await;
             settled.unwrap_or_else(|error| panic!("call {call}, done: {is_done}: {error}"));
