@@ -453,7 +453,7 @@ async fn what_is_wrong_is_told_at_its_line_with_the_mend_and_changes_nothing() {
         (
             "\"lb.toml\"",
             "\"bad.toml\"",
-            &["balanse", "document", "mend it"],
+            &["balanse", "document", "Mend it"],
         ),
         (
             "program = \"lbctl\"",
