@@ -68,7 +68,8 @@ async fn fails(terraform: &Terraform, args: &[&str], words: &[&str]) {
     let failed = terraform.run(&[args, &["-no-color"]].concat()).await;
     assert_eq!(failed.code(), 1, "{failed:?}");
     // Terraform wraps lines.
-    let told = failed.stderr.replace("\n│ ", " ");
+    let told: Vec<&str> = failed.stderr.split_whitespace().collect();
+    let told = told.join(" ");
     for word in words {
         assert!(told.contains(word), "{word}: {told}");
     }
