@@ -77,7 +77,7 @@ impl Machine {
     fn start(&self, cd: Option<&Path>) -> (Child, PathBuf) {
         let console = self.folder.path().join("console");
         // What a former start has said is not taken for what this one says.
-        let _ = fs::remove_file(&console);
+        drop(fs::remove_file(&console));
         let mut command = Command::new("qemu-system-x86_64");
         command.args([
             "-nodefaults",
