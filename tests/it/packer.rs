@@ -25,11 +25,8 @@ fn images() -> PathBuf {
 
 /// Runs Packer on the templates, with a folder of its own for what it keeps.
 async fn packer(home: &Path, command: &str, args: &[&str]) -> Finished {
+    let installer = format!("install_images={}", images().join("hardware").display());
     let images = format!("images={}", images().display());
-    let installer = format!(
-        "install_images={}",
-        self::images().join("hardware").display()
-    );
     let program = format!("lbctl={}", lbctl_path().display());
     let templates = folder().display().to_string();
     let fixed = ["-var", &images, "-var", &installer, "-var", &program];

@@ -123,11 +123,12 @@ pub(crate) fn devices() -> Vec<PathBuf> {
     names.map(|name| Path::new("/dev").join(name)).collect()
 }
 
-/// The first device with this label, and its file system.
-pub(crate) fn labelled(label: &str) -> Option<(PathBuf, FileSystem)> {
+/// The first device with this label and one of these file systems. What an installation leaves on a disk may have the
+/// same label as the CD that it came from.
+pub(crate) fn labelled(label: &str, kinds: &[FileSystem]) -> Option<(PathBuf, FileSystem)> {
     devices().into_iter().find_map(|device| {
         let kind = file_system(&device, label)?;
-        Some((device, kind))
+        kinds.contains(&kind).then_some((device, kind))
     })
 }
 

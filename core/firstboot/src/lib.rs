@@ -94,7 +94,9 @@ pub fn run(options: &Options) -> Report {
 pub fn state_disk() -> Option<PathBuf> {
     block::eventually(block::PATIENCE, || {
         let labels = ["lbctl-data", install::STATE_LABEL];
-        let found = labels.into_iter().find_map(block::labelled);
+        let found = labels
+            .into_iter()
+            .find_map(|label| block::labelled(label, &[block::FileSystem::Ext]));
         found.map(|(device, _)| device)
     })
 }

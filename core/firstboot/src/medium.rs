@@ -22,8 +22,7 @@ const SUM: &str = "boot.sum";
 
 /// The CD that is there.
 pub(crate) fn now() -> Option<PathBuf> {
-    let (device, kind) = block::labelled(CD_LABEL)?;
-    (kind == FileSystem::Iso9660).then_some(device)
+    block::labelled(CD_LABEL, &[FileSystem::Iso9660]).map(|(device, _)| device)
 }
 
 /// The seed that was put into its place; nothing when the place is empty.

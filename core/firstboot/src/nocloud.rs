@@ -11,9 +11,8 @@ const LABEL: &str = "cidata";
 
 /// The first disk with the label that is there.
 pub(crate) fn now() -> Option<PathBuf> {
-    let (device, kind) = block::labelled(LABEL)?;
-    // A file system that keeps a journal is never a seed.
-    (kind != FileSystem::Ext).then_some(device)
+    let kinds = [FileSystem::Iso9660, FileSystem::Vfat];
+    block::labelled(LABEL, &kinds).map(|(device, _)| device)
 }
 
 /// Mounts a disk to read it alone, and takes it away again.
