@@ -30,6 +30,8 @@ pub(super) struct Gateway {
     pub(super) counts: Shared<BTreeMap<String, usize>>,
     pub(super) reasons: Shared<BTreeMap<String, String>>,
     tokens: Shared<BTreeMap<String, Launched>>,
+    /// Which elastic address of the backend a machine was given by which association.
+    associations: Shared<BTreeMap<String, String>>,
     unseen: Shared<BTreeMap<String, u32>>,
     /// The state that is shown for so many looks more.
     passing: Shared<BTreeMap<String, (&'static str, u32)>>,
@@ -46,6 +48,7 @@ impl Gateway {
             counts: Mutex::default(),
             reasons: Mutex::default(),
             tokens: Mutex::default(),
+            associations: Mutex::default(),
             unseen: Mutex::default(),
             passing: Mutex::default(),
             gone: Mutex::default(),
@@ -117,7 +120,8 @@ impl Gateway {
         if action == "GetConsoleOutput" {
             return Some((200, self.console(value("InstanceId").unwrap_or_default())));
         }
-        let (status, answer) = self.forward(&with_size(&action, &parameters, body));
+        let body = with_user_data(&action, &parameters, body);
+        let (status, answer) = self.forward(&with_size(&action, &parameters, &body));
         if status == 200 {
             self.done(&action, &parameters, &answer);
         }
@@ -244,7 +248,18 @@ impl Gateway {
                 if let (Some(address), Some(instance)) =
                     (xml::first(&known, "publicIp"), value("InstanceId"))
                 {
-                    self.machines.give_address(&address, instance);
+                    let given = xml::first(answer, "associationId").unwrap_or_default();
+                    let mut associations = self.associations.lock().expect("not poisoned");
+                    associations.insert(given, address.clone());
+                    drop(associations);
+                    self.machines.give_address(&address, Some(instance));
+                }
+            }
+            "DisassociateAddress" => {
+                let associations = self.associations.lock().expect("not poisoned");
+                let taken = value("AssociationId").and_then(|id| associations.get(id));
+                if let Some(address) = taken {
+                    self.machines.give_address(address, None);
                 }
             }
             _ => {}
@@ -299,8 +314,9 @@ impl Gateway {
             if let Some(address) = self.machines.address(id) {
                 for name in ["ipAddress", "privateIpAddress"] {
                     for was in xml::all(&own, name) {
+                        // The backend forgets at a stop which machine has an elastic address.
                         let now = match name {
-                            "ipAddress" => self.machines.elastic(&was),
+                            "ipAddress" => self.machines.elastic_of(id),
                             _ => None,
                         };
                         let now = now.unwrap_or_else(|| address.clone());
@@ -355,6 +371,23 @@ impl Gateway {
 }
 
 /// The backend does not know how large the disk of an image is.
+/// The backend decodes what it is given once too often.
+fn with_user_data(action: &str, parameters: &BTreeMap<String, String>, body: &str) -> String {
+    let name = "UserData.Value";
+    let Some(data) = parameters
+        .get(name)
+        .filter(|_| action == "ModifyInstanceAttribute")
+    else {
+        return body.to_owned();
+    };
+    let twice = STANDARD.encode(data);
+    let pairs = parameters.iter().map(|(key, value)| match key == name {
+        true => (key.as_str(), twice.as_str()),
+        false => (key.as_str(), value.as_str()),
+    });
+    encode(&pairs.collect::<Vec<_>>())
+}
+
 fn with_size(action: &str, parameters: &BTreeMap<String, String>, body: &str) -> String {
     let size = "BlockDeviceMapping.1.Ebs.VolumeSize";
     if action == "RunInstances" && !parameters.contains_key(size) {

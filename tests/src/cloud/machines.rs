@@ -128,19 +128,30 @@ impl Machines {
         elastic.insert(of_backend.to_owned(), (address(next()), None));
     }
 
+    /// The elastic address of a machine.
+    pub(super) fn elastic_of(&self, id: &str) -> Option<String> {
+        let elastic = self.elastic.lock().expect("not poisoned");
+        let mut given = elastic.values();
+        let (address, _) = given.find(|(_, owner)| owner.as_deref() == Some(id))?;
+        Some(address.clone())
+    }
+
     /// What an elastic address of the backend is.
     pub(super) fn elastic(&self, of_backend: &str) -> Option<String> {
         let elastic = self.elastic.lock().expect("not poisoned");
         elastic.get(of_backend).map(|(address, _)| address.clone())
     }
 
-    pub(super) fn give_address(&self, of_backend: &str, id: &str) {
+    /// Gives an elastic address to a machine, or to none.
+    pub(super) fn give_address(&self, of_backend: &str, id: Option<&str>) {
         let mut elastic = self.elastic.lock().expect("not poisoned");
         if let Some((_, owner)) = elastic.get_mut(of_backend) {
-            *owner = Some(id.to_owned());
+            *owner = id.map(str::to_owned);
         }
         drop(elastic);
-        self.route(id);
+        if let Some(id) = id {
+            self.route(id);
+        }
     }
 
     /// Brings the elastic addresses of a machine to it, as soon as it has a network.
