@@ -238,6 +238,14 @@ impl Gateway {
                     self.machines.tell(id, data);
                 }
             }
+            _ => self.address_done(action, parameters, answer),
+        }
+    }
+
+    /// The same for what is about elastic addresses.
+    fn address_done(&self, action: &str, parameters: &BTreeMap<String, String>, answer: &str) {
+        let value = |name: &str| parameters.get(name).map(String::as_str);
+        match action {
             "AllocateAddress" => {
                 let address = xml::first(answer, "publicIp").unwrap_or_default();
                 self.machines.take_address(&address);
@@ -381,9 +389,9 @@ fn with_user_data(action: &str, parameters: &BTreeMap<String, String>, body: &st
         return body.to_owned();
     };
     let twice = STANDARD.encode(data);
-    let pairs = parameters.iter().map(|(key, value)| match key == name {
-        true => (key.as_str(), twice.as_str()),
-        false => (key.as_str(), value.as_str()),
+    let pairs = parameters.iter().map(|(key, value)| {
+        let value = if key == name { &twice } else { value };
+        (key.as_str(), value.as_str())
     });
     encode(&pairs.collect::<Vec<_>>())
 }
