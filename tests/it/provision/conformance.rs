@@ -1,10 +1,12 @@
 //! The same balancer on every target, by `lbctl provision` and by Terraform: every operation leaves the same
-//! machine. A target is one row of the table; what is done to it is the same for all.
+//! machine. A target is one test; what is done to it is the same for all.
 
 use std::fs;
 use std::path::PathBuf;
 
-use lb_tests::{Finished, Machine, Terraform, eventually, provider_block, run, run_within};
+use lb_tests::{
+    Cloud, Finished, IMAGES, Machine, Terraform, eventually, provider_block, run, run_within,
+};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
@@ -16,15 +18,14 @@ use super::{DOCUMENT, Fleet, PATIENCE, get};
 enum Kind {
     Ssh,
     Vm,
+    Aws,
 }
-
-/// The table: the word in the fleet, and the step in which a run is killed.
-const TARGETS: [(Kind, &str); 2] = [(Kind::Ssh, "release"), (Kind::Vm, "start")];
 
 /// A machine, or what makes one.
 enum Peer {
     Ssh(Box<Machine>),
     Vm(Box<Lab>),
+    Aws(Box<Cloud>),
 }
 
 /// What is said of the balancer, in words that are both TOML and HCL.
@@ -39,6 +40,7 @@ impl Peer {
         match kind {
             Kind::Ssh => Self::Ssh(Box::new(Machine::start().await)),
             Kind::Vm => Self::Vm(Box::new(Lab::new().await)),
+            Kind::Aws => Self::Aws(Box::new(Cloud::start().await)),
         }
     }
 
@@ -56,6 +58,10 @@ impl Peer {
                 target: lab.target("lbctl.qcow2", ""),
                 more: Vec::new(),
             },
+            Self::Aws(cloud) => Said {
+                target: in_cloud(cloud, IMAGES[0]),
+                more: Vec::new(),
+            },
         }
     }
 
@@ -65,6 +71,7 @@ impl Peer {
         match self {
             Self::Ssh(_) => said.more[0].1 = "other".to_owned(),
             Self::Vm(lab) => said.target = lab.target("lbctl.raw", "processors = 2, "),
+            Self::Aws(cloud) => said.target = in_cloud(cloud, IMAGES[1]),
         }
         said
     }
@@ -74,6 +81,13 @@ impl Peer {
         match self {
             Self::Ssh(machine) => get(machine).await,
             Self::Vm(lab) => lab.get().await,
+            Self::Aws(cloud) => {
+                let machines = cloud.instances();
+                let machine = machines.iter().find(|machine| machine.state == "running")?;
+                let url = format!("http://{}/", machine.address);
+                let got = run("curl", &["--silent", "--fail", "--max-time", "5", &url]).await;
+                got.status.success().then_some(got.stdout)
+            }
         }
     }
 
@@ -82,6 +96,7 @@ impl Peer {
         match self {
             Self::Ssh(machine) => drop(machine.must(&["systemctl", "stop", "lbctl"]).await),
             Self::Vm(lab) => lab.kill().await,
+            Self::Aws(cloud) => cloud.stop(&cloud.instances()[0].id),
         }
         assert_eq!(self.answer().await, None);
     }
@@ -115,15 +130,35 @@ impl Peer {
                 let processes = lab.processes().len();
                 sorted(&format!("{}{kept}\n{processes} processes\n", files.stdout))
             }
+            Self::Aws(cloud) => {
+                let machines = cloud.instances();
+                let states = machines.iter().map(|machine| machine.state.clone());
+                let left = cloud.left();
+                // Ids are by chance: what kind of thing each is counts.
+                let kinds = left
+                    .iter()
+                    .map(|id| id.split('-').next().unwrap_or_default());
+                let kinds = kinds.map(str::to_owned).chain(states);
+                sorted(&kinds.collect::<Vec<_>>().join("\n"))
+            }
         }
     }
 
-    fn files(&self) -> &Fleet {
+    fn files(&self) -> Option<&Fleet> {
         match self {
-            Self::Vm(lab) => &lab.fleet,
-            Self::Ssh(_) => unreachable!("a machine has no folder of its own"),
+            Self::Vm(lab) => Some(&lab.fleet),
+            Self::Ssh(_) | Self::Aws(_) => None,
         }
     }
+}
+
+/// A machine of the cloud, in words that are both TOML and HCL.
+fn in_cloud(cloud: &Cloud, image: &str) -> String {
+    format!(
+        "{{ aws = {{ region = \"eu-central-1\", image = \"{image}\", endpoint = \"{}\", \
+         admin_networks = [\"198.19.0.0/16\"], start_timeout = \"60s\", services = [{{ port = 80 }}] }} }}",
+        cloud.endpoint()
+    )
 }
 
 fn sorted(text: &str) -> Vec<String> {
@@ -187,10 +222,12 @@ impl Tool {
     }
 
     fn command(&self, fleet: &Fleet, cli: &[&str], terraform: &[&str]) -> tokio::process::Command {
-        match self {
+        let mut command = match self {
             Self::Cli(_) => fleet.command(cli),
             Self::Terraform(program) => program.command(terraform),
-        }
+        };
+        command.envs(Cloud::credentials());
+        command
     }
 
     async fn run(&self, fleet: &Fleet, cli: &[&str], terraform: &[&str]) -> Finished {
@@ -265,11 +302,11 @@ async fn life(
 ) -> Vec<(&'static str, Vec<String>, Option<String>)> {
     let peer = Peer::start(kind).await;
     let own;
-    let fleet = if let Peer::Ssh(_) = peer {
+    let fleet = if let Some(fleet) = peer.files() {
+        fleet
+    } else {
         own = Fleet::new().await;
         &own
-    } else {
-        peer.files()
     };
     let tool = Tool::new(name, fleet);
     let mut bytes = fs::read(fleet.path("lbctl")).expect("the program");
@@ -308,23 +345,36 @@ async fn life(
 }
 
 #[tokio::test]
-async fn every_operation_on_every_target_leaves_the_same_machine_by_either_way() {
-    for (kind, step) in TARGETS {
-        let by_cli = life(kind, step, "cli").await;
-        let by_terraform = life(kind, step, "terraform").await;
-        for ((operation, cli, answer), (_, terraform, other)) in by_cli.iter().zip(&by_terraform) {
-            assert_eq!(cli, terraform, "{kind:?} {operation}");
-            assert_eq!(answer, other, "{kind:?} {operation}");
-        }
-        let answers: Vec<_> = by_cli
-            .iter()
-            .map(|(_, _, answer)| answer.as_deref())
-            .collect();
-        let again = Some("again");
-        assert_eq!(
-            answers,
-            [Some("hello"), again, again, again, again, again, None],
-            "{kind:?}"
-        );
+async fn every_operation_on_a_machine_over_ssh_leaves_the_same_by_either_way() {
+    compare(Kind::Ssh, "release").await;
+}
+
+#[tokio::test]
+async fn every_operation_on_a_virtual_machine_leaves_the_same_by_either_way() {
+    compare(Kind::Vm, "start").await;
+}
+
+#[tokio::test]
+async fn every_operation_on_a_machine_of_ec2_leaves_the_same_by_either_way() {
+    compare(Kind::Aws, "machine").await;
+}
+
+/// Lives the same life twice; the run of the first day is killed in this step.
+async fn compare(kind: Kind, step: &str) {
+    let by_cli = life(kind, step, "cli").await;
+    let by_terraform = life(kind, step, "terraform").await;
+    for ((operation, cli, answer), (_, terraform, other)) in by_cli.iter().zip(&by_terraform) {
+        assert_eq!(cli, terraform, "{kind:?} {operation}");
+        assert_eq!(answer, other, "{kind:?} {operation}");
     }
+    let answers: Vec<_> = by_cli
+        .iter()
+        .map(|(_, _, answer)| answer.as_deref())
+        .collect();
+    let again = Some("again");
+    assert_eq!(
+        answers,
+        [Some("hello"), again, again, again, again, again, None],
+        "{kind:?}"
+    );
 }
