@@ -72,6 +72,12 @@ pub(crate) struct Refusal {
     pub(crate) help: String,
 }
 
+/// Says why, and what to do about it.
+pub(crate) fn refusal(why: String, help: &str) -> Refusal {
+    let help = help.to_owned();
+    Refusal { why, help }
+}
+
 /// Why something could not be done to a machine.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {

@@ -11,7 +11,7 @@ use super::marks;
 use super::observed::Observed;
 use super::remove::surplus;
 use crate::step::{Sign, Step, Steps};
-use crate::target::{self, Goal, Refusal, seed};
+use crate::target::{self, Goal, Refusal, refusal, seed};
 use crate::wanted::{Owner, Wanted, sha256};
 
 /// The most that EC2 takes as user data (AWS, Run commands at launch).
@@ -57,11 +57,6 @@ impl From<Work> for target::Work {
     fn from(work: Work) -> Self {
         Self::Aws(work)
     }
-}
-
-fn refusal(why: String, help: &str) -> Refusal {
-    let help = help.to_owned();
-    Refusal { why, help }
 }
 
 fn not_ours(owner: &Owner) -> Refusal {

@@ -6,7 +6,7 @@ use lb_model::plan::Effect;
 use super::folder::{Kept, Stage};
 use super::observed::Observed;
 use crate::step::{Sign, Step, Steps};
-use crate::target::{self, Goal, Refusal};
+use crate::target::{self, Goal, Refusal, refusal};
 use crate::wanted::{Owner, Wanted};
 
 /// What a step does to hardware.
@@ -33,11 +33,6 @@ impl From<Work> for target::Work {
     fn from(work: Work) -> Self {
         Self::Redfish(work)
     }
-}
-
-fn refusal(why: String, help: &str) -> Refusal {
-    let help = help.to_owned();
-    Refusal { why, help }
 }
 
 /// What stands on a machine that is ours, where that can be written.

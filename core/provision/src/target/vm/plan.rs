@@ -10,7 +10,7 @@ use lb_model::value::{InterfaceName, Name};
 use super::folder::{Kept, Shape};
 use super::observed::Observed;
 use crate::step::{Sign, Step, Steps};
-use crate::target::{self, Goal, Refusal};
+use crate::target::{self, Goal, Refusal, refusal};
 use crate::wanted::Wanted;
 
 /// What a step does to a virtual machine.
@@ -35,11 +35,6 @@ impl From<Work> for target::Work {
     fn from(work: Work) -> Self {
         Self::Vm(work)
     }
-}
-
-fn refusal(why: String, help: &str) -> Refusal {
-    let help = help.to_owned();
-    Refusal { why, help }
 }
 
 fn not_ours(kept: &Kept) -> Refusal {
