@@ -102,7 +102,7 @@ impl Machine {
                 disk.display()
             );
             let device = format!(
-                "ide-hd,drive=d{number},bus=ide.{number},bootindex={}",
+                "ide-hd,drive=d{number},bus=ide.{number},serial=DISK-{number},bootindex={}",
                 number + 1
             );
             command.args(["-drive", &drive, "-device", &device]);
@@ -255,16 +255,28 @@ async fn one_of_several_disks_is_never_guessed() {
     let said = machine.install(&machine.cd("", "hello"), stays).await;
     assert_said(
         &said,
-        &["several disks", "sda (1.0 GB", "sdb (1.0 GB", "with `disk`"],
+        &[
+            "several disks",
+            "sda (1.0 GB",
+            "sdb (1.0 GB",
+            "serial DISK-0",
+            "serial DISK-1",
+            "with `disk`",
+        ],
     );
+    for (disk, words) in [
+        ("sdz", ["no disk `sdz`", "serial DISK-1"]),
+        // Which of the two comes up first is chance.
+        ("sdb", ["`sdb` does not tell for sure", "serial number"]),
+    ] {
+        let cd = machine.cd(&format!("disk = \"{disk}\""), "hello");
+        let said = machine.install(&cd, stays).await;
+        assert_said(&said, &words);
+    }
     let said = machine
-        .install(&machine.cd("disk = \"sdz\"", "hello"), stays)
+        .install(&machine.cd("disk = \"disk-1\"", "hello"), None)
         .await;
-    assert_said(&said, &["no disk `sdz`", "sda", "sdb"]);
-    let said = machine
-        .install(&machine.cd("disk = \"sdb\"", "hello"), None)
-        .await;
-    assert_said(&said, &["installed on sdb"]);
+    assert_said(&said, &["installed on sd", "serial DISK-1"]);
     let mut first = vec![0; 1 << 20];
     File::open(&machine.disks[0])
         .unwrap()

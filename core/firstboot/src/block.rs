@@ -37,6 +37,10 @@ pub(crate) struct Disk {
     pub(crate) sector_bytes: u64,
     /// What its maker calls it.
     pub(crate) model: String,
+    /// Its serial number, without spaces; empty when it tells none.
+    pub(crate) serial: String,
+    /// Its world wide name, such as `naa.5000c500a1b2c3d4`; empty when it tells none.
+    pub(crate) wwn: String,
     /// It is on USB, or can be taken out.
     pub(crate) can_go: bool,
     pub(crate) is_read_only: bool,
@@ -51,13 +55,25 @@ impl Disk {
         self.sectors * crate::table::SECTOR
     }
 
-    /// For people: its name, size, and what it is.
+    /// For people: its name, size, what it is, and what it is called at each start.
     pub(crate) fn words(&self) -> String {
-        let size = words_of_size(self.bytes());
-        match self.model.as_str() {
-            "" => format!("{} ({size})", self.name),
-            model => format!("{} ({size}, {model})", self.name),
-        }
+        let mut about = vec![words_of_size(self.bytes())];
+        about.extend((!self.model.is_empty()).then(|| self.model.clone()));
+        about.extend((!self.serial.is_empty()).then(|| format!("serial {}", self.serial)));
+        about.extend((!self.wwn.is_empty()).then(|| format!("WWN {}", self.wwn)));
+        format!("{} ({})", self.name, about.join(", "))
+    }
+
+    /// Whether this is what it is called at each start. Linux hands out its own names as disks come up.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        let wwn = self.wwn.split_once('.').map(|(_, number)| number);
+        let names = [self.serial.as_str(), &self.wwn, wwn.unwrap_or_default()];
+        !name.is_empty() && names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether there is more to call it by than what Linux does.
+    pub(crate) const fn has_lasting_name(&self) -> bool {
+        !self.serial.is_empty() || !self.wwn.is_empty()
     }
 
     /// The device of one of its partitions, as soon as the kernel knows it.
@@ -100,12 +116,43 @@ pub(crate) fn disks() -> Vec<Disk> {
             sectors: number("size").filter(|sectors| *sectors > 0)?,
             sector_bytes: number("queue/logical_block_size").unwrap_or(crate::table::SECTOR),
             model: read("device/model").unwrap_or_default().trim().to_owned(),
+            serial: serial(&folder),
+            wwn: wwn(&folder),
             can_go: is_usb || number("removable") == Some(1),
             is_read_only: number("ro") == Some(1),
             name,
         })
     });
     disks.collect()
+}
+
+/// The serial number of a disk: SCSI and ATA have it in a page of vital product data (SPC-4, 7.8.15) behind four bytes,
+/// NVMe and virtio as text.
+fn serial(folder: &Path) -> String {
+    let page = fs::read(folder.join("device/vpd_pg80")).unwrap_or_default();
+    let text = ["device/serial", "serial"].map(|file| fs::read(folder.join(file)));
+    let texts = text.into_iter().filter_map(Result::ok);
+    let found = page.get(4..).map(<[u8]>::to_vec).into_iter().chain(texts);
+    let mut found = found.map(|bytes| word(&bytes));
+    found.find(|serial| !serial.is_empty()).unwrap_or_default()
+}
+
+/// Its world wide name. What begins with `t10` is made of its model and its serial number.
+fn wwn(folder: &Path) -> String {
+    let texts = ["device/wwid", "wwid"].map(|file| fs::read(folder.join(file)));
+    let mut found = texts
+        .into_iter()
+        .filter_map(Result::ok)
+        .map(|told| word(&told));
+    found
+        .find(|name| !name.is_empty() && !name.starts_with("t10."))
+        .unwrap_or_default()
+}
+
+/// What can be seen of this, without the spaces that fill it up.
+fn word(bytes: &[u8]) -> String {
+    let seen = bytes.iter().filter(|byte| byte.is_ascii_graphic());
+    seen.map(|byte| char::from(*byte)).collect()
 }
 
 fn names() -> Vec<String> {
@@ -200,4 +247,63 @@ fn is_controller_without_disks() -> bool {
         let own = fs::canonicalize(controller.path()).unwrap_or_default();
         !places.iter().any(|place| place.starts_with(&own))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel says of a disk.
+    fn told(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("device")).unwrap();
+        for (file, bytes) in files {
+            fs::write(folder.path().join(file), bytes).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn serial_numbers_and_wwns_are_read_from_where_each_kind_of_disk_has_them() {
+        let page = b"\x00\x80\x00\x14         WD-WCC4E1 \0";
+        let ata = told(&[
+            ("device/vpd_pg80", page),
+            ("device/wwid", b"naa.50014ee2b1c0d3f4\n"),
+        ]);
+        assert_eq!(serial(ata.path()), "WD-WCC4E1");
+        assert_eq!(wwn(ata.path()), "naa.50014ee2b1c0d3f4");
+        let qemu = told(&[("device/wwid", b"t10.ATA     QEMU HARDDISK  QM00001\n")]);
+        assert_eq!((serial(qemu.path()), wwn(qemu.path())), Default::default());
+        let nvme = told(&[
+            ("device/serial", b"S4EVNF0M8     \n"),
+            ("wwid", b"eui.0025385b9150b2d1\n"),
+        ]);
+        assert_eq!(serial(nvme.path()), "S4EVNF0M8");
+        assert_eq!(wwn(nvme.path()), "eui.0025385b9150b2d1");
+        assert_eq!(serial(told(&[("serial", b"data-1")]).path()), "data-1");
+    }
+
+    #[test]
+    fn a_disk_is_called_by_what_stays() {
+        let disk = Disk {
+            name: "sda".to_owned(),
+            sectors: 1 << 22,
+            sector_bytes: 512,
+            model: "WDC WD20".to_owned(),
+            serial: "WD-WCC4E1".to_owned(),
+            wwn: "naa.50014ee2b1c0d3f4".to_owned(),
+            can_go: false,
+            is_read_only: false,
+        };
+        for name in ["wd-wcc4e1", "naa.50014ee2b1c0d3f4", "50014EE2B1C0D3F4"] {
+            assert!(disk.is_called(name), "{name}");
+        }
+        for name in ["", "sda", "WD", "naa"] {
+            assert!(!disk.is_called(name), "{name}");
+        }
+        assert_eq!(
+            disk.words(),
+            "sda (2.1 GB, WDC WD20, serial WD-WCC4E1, WWN naa.50014ee2b1c0d3f4)"
+        );
+    }
 }

@@ -58,7 +58,8 @@ pub struct Seed {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Install {
-    /// The disk; when absent, the only one that is neither removable nor on USB.
+    /// The disk, by its serial number or WWN where there are several; when absent, the only one that is neither removable
+    /// nor on USB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskName>,
     /// Overwrite a disk that holds something else.

@@ -121,19 +121,48 @@ fn is_medium(disk: &Disk, medium: &Path) -> bool {
 }
 
 fn named(name: &str, medium: &Path) -> Result<Disk, InstallError> {
-    let find = || block::disks().into_iter().find(|disk| disk.name == name);
-    let Some(disk) = block::eventually(block::PATIENCE, find) else {
-        return Err(InstallError::NoSuchDisk {
-            name: name.to_owned(),
-            there: words(&block::disks()),
-        });
-    };
+    let find = || block::disks().into_iter().find(|disk| disk.is_called(name));
+    block::eventually(block::PATIENCE, find);
+    let disk = pick(name, &block::disks(), |disk| {
+        !disk.can_go && unfit(disk, medium).is_none()
+    })?;
     match unfit(&disk, medium) {
         Some(why) => Err(InstallError::Unfit {
             disk: disk.words(),
             why,
         }),
         None => Ok(disk),
+    }
+}
+
+/// The disk of this name. One that Linux has given is not relied on where it could mean another disk at the next start.
+pub(super) fn pick(
+    name: &str,
+    all: &[Disk],
+    is_fit: impl Fn(&Disk) -> bool,
+) -> Result<Disk, InstallError> {
+    let mut called = all.iter().filter(|disk| disk.is_called(name));
+    let by_chance = all.iter().find(|disk| disk.name == name);
+    let ambiguous = || InstallError::Ambiguous {
+        name: name.to_owned(),
+        there: words(all),
+    };
+    match (called.next(), called.next(), by_chance) {
+        (Some(disk), None, _) => Ok(disk.clone()),
+        (Some(_), Some(_), _) => Err(ambiguous()),
+        (None, _, Some(disk)) => {
+            let others = all
+                .iter()
+                .filter(|other| other.name != name && is_fit(other));
+            if disk.has_lasting_name() && others.count() > 0 {
+                return Err(ambiguous());
+            }
+            Ok(disk.clone())
+        }
+        (None, _, None) => Err(InstallError::NoSuchDisk {
+            name: name.to_owned(),
+            there: words(all),
+        }),
     }
 }
 

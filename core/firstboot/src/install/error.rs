@@ -32,6 +32,14 @@ pub enum InstallError {
         /// Those that there are.
         there: String,
     },
+    /// The name may mean another disk than whoever wrote it has meant.
+    #[error("`{name}` does not tell for sure which disk: {there}; nothing was written")]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        there: String,
+    },
     /// The disk that is named cannot be used.
     #[error("the disk {disk} cannot be installed on: {why}")]
     Unfit {
@@ -106,7 +114,12 @@ impl InstallError {
             Self::NoDisk(_) => {
                 "see whether the disk is connected and its controller known; one on USB must be named with `disk`"
             }
-            Self::SeveralDisks(_) => "name the one to install on with `disk`",
+            Self::SeveralDisks(_) => {
+                "name the one to install on with `disk`, by its serial number or its WWN"
+            }
+            Self::Ambiguous { .. } => {
+                "name the disk by its serial number or its WWN: Linux gives its names in another order at another start"
+            }
             Self::NoSuchDisk { .. } => "name one of those with `disk`",
             Self::Unfit { .. } => "name another one with `disk`",
             Self::Occupied { .. } => {

@@ -1,5 +1,6 @@
-use super::disk::Holds;
+use super::disk::{Holds, pick};
 use super::*;
+use crate::block::Disk;
 
 #[test]
 fn the_entry_of_the_cd_becomes_that_of_a_disk_and_nothing_else_changes() {
@@ -44,5 +45,43 @@ fn what_a_disk_holds_is_told_by_its_ends() {
     assert!(matches!(
         Holds::of(&vec![0; 1 << 20], &tail),
         Holds::Else(_)
+    ));
+}
+
+#[test]
+fn a_name_that_could_mean_another_disk_at_the_next_start_is_not_relied_on() {
+    let disk = |name: &str, serial: &str| Disk {
+        name: name.to_owned(),
+        sectors: 1 << 22,
+        sector_bytes: 512,
+        model: String::new(),
+        serial: serial.to_owned(),
+        wwn: String::new(),
+        can_go: false,
+        is_read_only: false,
+    };
+    let two = [disk("sda", "A1"), disk("sdb", "B2")];
+    let picked = |name: &str, all: &[Disk]| pick(name, all, |_| true).map(|disk| disk.name);
+    assert_eq!(picked("b2", &two).unwrap(), "sdb");
+    for name in ["sda", "sdb"] {
+        let error = picked(name, &two).unwrap_err().in_full();
+        for words in [name, "A1", "B2", "for sure", "serial number"] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+    }
+    let error = picked("sdc", &two).unwrap_err().in_full();
+    assert!(error.contains("no disk `sdc`"), "{error}");
+    // It is the only one, or has nothing else to be called by.
+    assert_eq!(picked("sda", &two[..1]).unwrap(), "sda");
+    let (other, stick) = (disk("vda", ""), disk("sdb", "B2"));
+    assert_eq!(picked("vda", &[other.clone(), stick]).unwrap(), "vda");
+    assert_eq!(picked("vda", &[other, disk("vdb", "")]).unwrap(), "vda");
+    let one = pick("sda", &two, |disk| disk.name == "sda");
+    assert_eq!(one.unwrap().name, "sda");
+    // Two ways to one disk, or two parts of it, have the same number.
+    let same = [disk("sda", "A1"), disk("sdb", "A1")];
+    assert!(matches!(
+        picked("A1", &same),
+        Err(InstallError::Ambiguous { .. })
     ));
 }

@@ -36,7 +36,8 @@ pub struct RedfishTarget {
     /// Where the controller fetches that image from: an address of the machine that provisions. Port 0 takes any that is
     /// free.
     pub media_address: ListenAddress,
-    /// The disk to install on; when absent, the only one that there is.
+    /// The disk to install on, by its serial number or WWN where there are several; when absent, the only one that is
+    /// neither removable nor on USB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskName>,
     /// Overwrite a disk that holds something else.

@@ -42,7 +42,9 @@ pub struct ApiUrl(Box<str>);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InterfaceName(Box<str>);
 
-/// A disk as Linux calls it, without `/dev/`: `sda`, `vda`, `nvme0n1`.
+/// What a disk of a machine is told from its others by: its serial number, its world wide name (WWN), or what Linux calls
+/// it without `/dev/` (`sda`, `nvme0n1`). The last changes from one start to the next where there are several disks. 1 to
+/// 128 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DiskName(Box<str>);
 
@@ -189,8 +191,8 @@ impl FromStr for DiskName {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let mend = "the name of a disk without /dev/, such as \"sda\" or \"nvme0n1\"";
-        checked(text, is_word(text, 32, ""), "a disk", mend).map(Self)
+        let mend = "the serial number of a disk, such as \"S4EVNF0M8\", or its name without /dev/, such as \"sda\"";
+        checked(text, is_word(text, 128, "-_.:"), "a disk", mend).map(Self)
     }
 }
 
@@ -270,8 +272,8 @@ text_value!(
 text_value!(
     DiskName,
     format: "lb-disk-name",
-    example: "nvme0n1",
-    "A disk as Linux calls it, without `/dev/`."
+    example: "S4EVNF0M8",
+    "A disk by its serial number, its WWN, or as Linux calls it without `/dev/`."
 );
 text_value!(
     SystemId,
@@ -330,7 +332,10 @@ mod tests {
             &["br0", "br-lan.5"],
             &["", "-br", "a/b", "sixteencharacter"],
         );
-        all::<DiskName>(&["sda", "nvme0n1"], &["", "/dev/sda", "../sda", "sd a"]);
+        all::<DiskName>(
+            &["sda", "nvme0n1", "WD-WCC4E1", "naa.5000c500a1b2c3d4"],
+            &["", "/dev/sda", "../sda", "sd a", &"x".repeat(129)],
+        );
         all::<SystemId>(&["1", "System.Embedded.1"], &["", "a/b", "a b"]);
     }
 }

@@ -100,12 +100,12 @@ pub enum VmError {
         source: Box<ClientError>,
     },
     /// The machine does not serve with a new image; it serves with the one before.
-    #[error(
-        "the machine does not serve with the image {release}, and has the one before again{console}"
-    )]
+    #[error("the machine does not serve with the image {release}, and {before}{console}")]
     BadImage {
         /// The image, by its digest.
         release: String,
+        /// What it does with the image from before, as the end of a sentence.
+        before: String,
         /// The end of what stood on its console.
         console: String,
         /// Why.
@@ -161,7 +161,7 @@ impl VmError {
             }
             Self::Balancer { source, .. } => return source.help(),
             Self::BadImage { .. } => {
-                "nothing is lost; name another image, or see what the console says".to_owned()
+                "what it remembers is kept; name another image, or see what the console says".to_owned()
             }
             Self::Changed(_) => "look again: `lbctl provision plan`".to_owned(),
             Self::Random(_) => "see whether /dev/urandom is there".to_owned(),

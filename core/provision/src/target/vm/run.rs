@@ -245,8 +245,24 @@ async fn change(place: &Place, wanted: &Wanted, shape: &Shape) -> Result<(), VmE
     become_it(place, wanted, &after, &before).await?;
     Err(VmError::BadImage {
         release: shape.release.clone(),
+        before: serves_again(place, wanted, &before).await?,
         console,
         source: Box::new(error),
+    })
+}
+
+/// Waits for a machine that has its image from before again, and says what has become of it, as the end of a sentence.
+async fn serves_again(place: &Place, wanted: &Wanted, kept: &Kept) -> Result<String, VmError> {
+    let Some(access) = access(place, wanted, Some(kept))? else {
+        return Ok("has the one before again".to_owned());
+    };
+    let patience = place.target.start_timeout.duration();
+    Ok(match appliance::is_well(&access, patience).await {
+        Ok(()) => "serves with the one before again".to_owned(),
+        Err(error) => format!(
+            "has the one before again, which does not answer either ({})",
+            appliance::in_full(&error)
+        ),
     })
 }
 
