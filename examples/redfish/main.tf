@@ -11,16 +11,17 @@ provider "lbctl" {}
 # Hardware without a system. Its controller gets the installer of the appliance as a CD.
 resource "lbctl_balancer" "lb1" {
   name  = "lb1"
-  fleet = "shop"
+  fleet = "racks"
 
   target = {
     redfish = {
       controller    = "https://10.0.9.5"
-      user          = "admin"
+      user          = "lbctl"
       password_file = "bmc-password"
       image         = "lbctl.iso"
-      media_address = "10.0.0.2:0"
+      media_address = "10.0.9.2:0"
       address       = "10.0.0.5"
+      network       = { eth0 = { addresses = ["10.0.0.5/24"], gateways = ["10.0.0.1"] } }
     }
   }
 }

@@ -125,6 +125,22 @@ impl Machine {
         (child, console)
     }
 
+    /// How large the file system with the state is, as its superblock says.
+    async fn state_bytes(&self) -> u64 {
+        let mut command = Command::new("sfdisk");
+        command.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
+        command.arg("--json").arg(&self.disks[0]);
+        let told = run_within(PATIENCE, &mut command).await;
+        let table: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+        let begin = table["partitiontable"]["partitions"][1]["start"].as_u64();
+        let mut block = [0; 1024];
+        let disk = File::open(&self.disks[0]).unwrap();
+        disk.read_exact_at(&mut block, begin.unwrap() * 512 + 1024)
+            .unwrap();
+        let word = |at: usize| u32::from_le_bytes(block[at..at + 4].try_into().unwrap());
+        u64::from(word(4)) << (10 + word(24))
+    }
+
     /// Starts from a CD and gives what the console says when the machine has gone off; or when it says these words.
     async fn install(&self, cd: &Path, until: Option<&str>) -> String {
         let (mut child, console) = self.start(Some(cd));
@@ -201,6 +217,10 @@ async fn an_empty_disk_is_installed_and_a_later_installation_keeps_what_was_reme
                 "its document is that of the seed",
             ],
         );
+        // Somebody has made the disk larger.
+        let disk = File::options().write(true).open(&machine.disks[0]).unwrap();
+        disk.set_len(2 << 30).unwrap();
+        let before = machine.state_bytes().await;
         let said = machine.install(&machine.cd("", "hello"), None).await;
         assert_said(
             &said,
@@ -209,6 +229,8 @@ async fn an_empty_disk_is_installed_and_a_later_installation_keeps_what_was_reme
                 "what the balancer remembers is kept",
             ],
         );
+        assert!(!said.contains("warning"), "{said}");
+        assert_eq!(machine.state_bytes().await, before + (1 << 30));
         let (answer, said) = machine.serves().await;
         assert_eq!(answer, "hello", "{said}");
         // It begins nothing anew.

@@ -31,6 +31,8 @@ action = { respond = { status = 200, body = "hello" } }
 /// A fleet, and where whoever provisions it is.
 struct Fleet {
     folder: tempfile::TempDir,
+    /// What else is in the environment of whoever provisions.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Fleet {
@@ -38,7 +40,10 @@ impl Fleet {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("lb.toml"), DOCUMENT).unwrap();
-        let fleet = Self { folder };
+        let fleet = Self {
+            folder,
+            variables: Vec::new(),
+        };
         let (from, to) = (lbctl_path(), fleet.path("lbctl"));
         let strip = ["-o", &to.display().to_string(), &from.display().to_string()];
         run("strip", &strip).await.expect_success("strip");
@@ -82,6 +87,7 @@ impl Fleet {
         for name in variables.filter(|name| name.to_string_lossy().starts_with("LBCTL_")) {
             command.env_remove(name);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.folder.path());
         command
     }
@@ -138,7 +144,14 @@ impl Fleet {
 }
 
 /// How long one call may take.
-const PATIENCE: std::time::Duration = std::time::Duration::from_mins(2);
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(5);
+
+fn assert_told(finished: &Finished, words: &[&str]) {
+    for word in words {
+        let told = [finished.stdout.as_str(), &finished.stderr].concat();
+        assert!(told.contains(word), "{word}: {told}");
+    }
+}
 
 /// A copy of a program with a change in it.
 fn copy_with(from: &Path, to: &Path, change: impl FnOnce(&mut Vec<u8>)) {

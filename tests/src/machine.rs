@@ -56,9 +56,7 @@ impl Machine {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         write_files(folder.path()).await;
-        // Other tests have machines too, maybe those of another run.
-        let process = u16::try_from(std::process::id() % 50_000).unwrap_or_default();
-        let number = process.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 16_000;
+        let number = free_number("lbm", &NEXT);
         let (high, low) = (number / 64, number % 64 * 4 + 2);
         let name = format!("lbm{number}");
         // What is set aside for tests of networks (RFC 2544).
@@ -150,6 +148,20 @@ impl Machine {
     pub async fn has(&self, path: &str) -> bool {
         let finished = self.run(&["test", "-e", path]).await;
         finished.status.success()
+    }
+}
+
+/// A number that no network of a machine has: other tests have machines too, and a run that was killed leaves some.
+pub(crate) fn free_number(prefix: &str, next: &AtomicU16) -> u16 {
+    let process = u16::try_from(std::process::id() % 250).unwrap_or_default();
+    loop {
+        let count = next.fetch_add(1, Ordering::Relaxed);
+        let number = process.wrapping_mul(64).wrapping_add(count) % 16_000;
+        let name = format!("{prefix}{number}");
+        let is_taken = |folder: &str| fs::symlink_metadata(Path::new(folder).join(&name)).is_ok();
+        if !is_taken("/run/netns") && !is_taken("/sys/class/net") {
+            return number;
+        }
     }
 }
 

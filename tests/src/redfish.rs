@@ -1,9 +1,16 @@
 //! Hardware with a management controller: `sushy-tools` of `OpenStack` in front of libvirt and QEMU.
 
+mod awkward;
+mod gateway;
+mod http;
+mod machine;
+mod tasks;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command as Blocking;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -14,6 +21,8 @@ use tokio::process::Command;
 
 use crate::peers::interpreter;
 use crate::{Authority, Process, free_port, peer_file, run, within};
+use gateway::Gateway;
+use machine::{Firmware, machine};
 
 /// The user of the controller, and the password, as Apache's tools write them.
 const USERS: &str = "lbctl:$2b$04$y1nT9YoqDKMuCWHxCeNCw.q7zoLL2Re4pWNsMziyOQFBr1Wr8HloC\n";
@@ -35,6 +44,8 @@ pub struct Redfish {
     /// Where the machine reaches this one.
     here: String,
     fingerprint: Option<String>,
+    /// What stands before the controller, when something does.
+    gateway: Option<Arc<Gateway>>,
 }
 
 /// Counts the machines of this process.
@@ -43,24 +54,24 @@ static NEXT: AtomicU16 = AtomicU16::new(0);
 impl Redfish {
     /// A controller that is spoken to without TLS, and a machine that is off.
     pub async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_with(None, Firmware::Bios).await
     }
 
     /// The same with a certificate that nobody vouches for.
     pub async fn start_tls() -> Self {
         let authority = Authority::new("the maker of the controller").await;
         authority.issue("tls", &["bmc.example"], "30").await;
-        Self::start_with(Some(&authority)).await
+        Self::start_with(Some(&authority), Firmware::Bios).await
     }
 
-    async fn start_with(authority: Option<&Authority>) -> Self {
+    async fn start_with(authority: Option<&Authority>, firmware: Firmware) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
         let (controller, admin, http) = (free_port(), free_port(), free_port());
-        // What is set aside for tests of networks (RFC 2544): other tests have machines, too.
-        let process = u16::try_from(std::process::id() % 250).unwrap_or_default();
-        let number = process.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 250;
-        let here = format!("198.19.{number}.2");
+        // What is set aside for tests of networks (RFC 2544), where the machines of the cloud are not.
+        let process = u16::try_from(std::process::id() % 1_000).unwrap_or_default();
+        let number = process.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 1_000;
+        let here = format!("198.19.{}.{}", 251 + number / 250, number % 250 + 1);
         let added = run(
             "ip",
             &["address", "replace", &format!("{here}/32"), "dev", "lo"],
@@ -70,7 +81,7 @@ impl Redfish {
         let write = |name: &str, text: &str| fs::write(path.join(name), text).expect("a file");
         write("users", USERS);
         write("password", PASSWORD);
-        write("machine.xml", &machine(path, admin, http));
+        write("machine.xml", &machine(path, admin, http, firmware));
         let disk = fs::File::create(path.join("disk.img")).expect("a disk");
         disk.set_len(2 << 30).expect("a disk");
         let mut fingerprint = None;
@@ -91,6 +102,7 @@ impl Redfish {
             http,
             here,
             fingerprint,
+            gateway: None,
         };
         machine.answers().await;
         machine
@@ -124,6 +136,15 @@ impl Redfish {
 
     /// Where the controller is.
     pub fn url(&self) -> String {
+        let gateway = self.gateway.as_ref();
+        gateway.map_or_else(
+            || self.direct_url(),
+            |gateway| format!("http://{}", gateway.address),
+        )
+    }
+
+    /// The same, past whatever stands before it.
+    fn direct_url(&self) -> String {
         let scheme = if self.fingerprint.is_some() {
             "https"
         } else {
@@ -155,7 +176,7 @@ impl Redfish {
     }
 
     async fn ask(&self, below: &str) -> Option<Value> {
-        let url = format!("{}/redfish/v1/Systems/{SYSTEM}{below}", self.url());
+        let url = format!("{}/redfish/v1/Systems/{SYSTEM}{below}", self.direct_url());
         let user = format!("lbctl:{PASSWORD}");
         let args = ["--silent", "--insecure", "--fail", "--user", &user, &url];
         let told = run("curl", &args).await;
@@ -177,26 +198,18 @@ impl Redfish {
 
     /// Switches the machine, as somebody at the controller does.
     pub async fn reset(&self, kind: &str) {
-        let url = format!(
-            "{}/redfish/v1/Systems/{SYSTEM}/Actions/ComputerSystem.Reset",
-            self.url()
-        );
-        let user = format!("lbctl:{PASSWORD}");
         let body = format!("{{\"ResetType\": \"{kind}\"}}");
+        self.act("/Actions/ComputerSystem.Reset", &body).await;
+    }
+
+    async fn act(&self, below: &str, body: &str) {
+        let url = format!("{}/redfish/v1/Systems/{SYSTEM}{below}", self.direct_url());
+        let user = format!("lbctl:{PASSWORD}");
         let json = "Content-Type: application/json";
-        let args = [
-            "--silent",
-            "--insecure",
-            "--fail",
-            "--user",
-            &user,
-            "--header",
-            json,
-            "--data",
-            &body,
-            &url,
-        ];
-        run("curl", &args).await.expect_success("reset");
+        let head = ["--silent", "--insecure", "--fail", "--header", json];
+        let rest = ["--user", &user, "--data", body, &url];
+        let done = run("curl", &[&head[..], &rest].concat()).await;
+        done.expect_success("an action of the controller");
     }
 
     /// What stands on its serial line.
@@ -236,37 +249,4 @@ async fn sha256_of(file: &str) -> String {
     let told = run("openssl", &args).await.expect_success("openssl");
     let digits = told.trim().rsplit('=').next().unwrap_or_default();
     format!("sha256:{}", digits.replace(':', "").to_lowercase())
-}
-
-/// The machine as libvirt describes it. Its ports are on the loopback of this machine, whose other addresses it reaches.
-fn machine(folder: &Path, admin: SocketAddr, http: SocketAddr) -> String {
-    let folder = folder.display();
-    let port = admin.port();
-    format!(
-        "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
-  <name>metal</name>
-  <uuid>{SYSTEM}</uuid>
-  <memory unit='MiB'>768</memory>
-  <vcpu>1</vcpu>
-  <os><type arch='x86_64' machine='q35'>hvm</type><boot dev='hd'/></os>
-  <features><acpi/></features>
-  <cpu mode='maximum'/>
-  <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='raw' cache='unsafe'/>
-      <source file='{folder}/disk.img'/>
-      <target dev='sda' bus='sata'/>
-    </disk>
-    <serial type='file'><source path='{folder}/console' append='on'/></serial>
-  </devices>
-  <qemu:commandline>
-    <qemu:arg value='-netdev'/>
-    <qemu:arg value='user,id=net,hostfwd=tcp:{http}-:80,hostfwd=tcp:{admin}-:{port}'/>
-    <qemu:arg value='-device'/>
-    <qemu:arg value='e1000e,netdev=net,romfile=,addr=0x10'/>
-  </qemu:commandline>
-</domain>
-"
-    )
 }

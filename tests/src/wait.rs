@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// How long anything may take that should be immediate on a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Asks again and again until there is an answer, and gives it.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {

@@ -111,10 +111,10 @@ pub(crate) struct ProvisionUpgradeArgs {
     pub(crate) manner: CarryOutArgs,
 }
 
-/// Make the balancers run the program that they ran before, without a failed request.
+/// Make the balancers run the program, or the image, that they ran before.
 ///
-/// The last three are kept on each machine. To go back to an earlier document, `lbctl rollback` on the
-/// balancer, or apply the earlier one.
+/// With a program no request fails; the last three are kept on each machine. Another image starts the machine
+/// anew. To go back to an earlier document, `lbctl rollback` on the balancer, or apply the earlier one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

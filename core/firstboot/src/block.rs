@@ -127,7 +127,7 @@ pub(crate) fn disks() -> Vec<Disk> {
 }
 
 /// The serial number of a disk: SCSI and ATA have it in a page of vital product data (SPC-4, 7.8.15) behind four bytes,
-/// NVMe and virtio as text.
+/// disks on `NVMe` and virtio as text.
 fn serial(folder: &Path) -> String {
     let page = fs::read(folder.join("device/vpd_pg80")).unwrap_or_default();
     let text = ["device/serial", "serial"].map(|file| fs::read(folder.join(file)));

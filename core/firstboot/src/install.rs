@@ -136,7 +136,11 @@ fn carry_out(
         )?;
         audience.say("there is room for what the balancer will remember");
     }
-    leave(wanted, seed, &state)?;
+    if let Some(why) = leave(wanted, seed, &state)? {
+        audience.say(&format!(
+            "warning: the room for what the balancer remembers has not grown: {why}"
+        ));
+    }
     audience.say(&format!("installed on {words}"));
     Ok(())
 }
@@ -159,24 +163,26 @@ fn check_owner(wanted: &Install, chosen: &Chosen, state: &Path) -> Result<(), In
     Ok(())
 }
 
-/// Puts the seed where the first start finds it, and says whose the disk is.
-fn leave(wanted: &Install, mut seed: Seed, state: &Path) -> Result<(), InstallError> {
+/// Puts the seed where the first start finds it, and says whose the disk is. Gives why the file system does not fill its
+/// partition, when that is so: the balancer serves all the same.
+fn leave(wanted: &Install, mut seed: Seed, state: &Path) -> Result<Option<String>, InstallError> {
     seed.install = None;
     let text = seed.to_user_data();
     let owner = wanted.owner.as_ref();
     let owner = owner.map(|owner| serde_json::to_string(owner).unwrap_or_default());
-    let device = state.display().to_string();
+    let mut small = None;
     mounted(state, FileSystem::Ext, false, |folder| {
         // The partition may have become larger than what is on it.
-        let grown = Command::new("resize2fs").arg(&device).output();
-        drop(grown);
+        small = call("resize2fs", &[], state)
+            .err()
+            .map(|error| error.to_string());
         crate::state::write(folder, SEED, &text)?;
         match owner {
             Some(owner) => crate::state::write(folder, OWNER, &owner),
             None => Ok(()),
         }
     })?;
-    Ok(())
+    Ok(small)
 }
 
 /// Makes the file system that a CD starts from one that a disk starts from: its entry for the loader does not ask for

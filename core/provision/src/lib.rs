@@ -8,6 +8,7 @@
 mod error;
 mod event;
 mod execute;
+mod files;
 mod journal;
 mod memory;
 mod plan;
@@ -21,6 +22,7 @@ mod wanted;
 pub use error::ProvisionError;
 pub use event::{Event, Events};
 pub use execute::{Outcome, Stop};
+pub use files::FilesError;
 pub use memory::Held;
 pub use plan::{BalancerPlan, FleetPlan, render};
 pub use program::{Program, ProgramError};

@@ -8,12 +8,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::event::Events;
-use crate::step::Step;
+use crate::step::{Sign, Step, Steps};
 use crate::wanted::{Access, Owner, Wanted};
 
 pub(crate) mod appliance;
 pub(crate) mod aws;
 pub(crate) mod redfish;
+#[cfg(test)]
+pub(crate) mod samples;
 pub(crate) mod seed;
 pub(crate) mod ssh;
 pub(crate) mod vm;
@@ -77,6 +79,50 @@ pub(crate) fn refusal(why: String, help: &str) -> Refusal {
     let help = help.to_owned();
     Refusal { why, help }
 }
+
+/// Somebody else has it.
+pub(crate) fn not_ours(whose: &str) -> Refusal {
+    refusal(
+        format!("it belongs to somebody else: {whose}"),
+        "see whether the right fleet is named; when it shall be ours from now on: `lbctl provision adopt`",
+    )
+}
+
+/// What a balancer says to the document that it shall have.
+#[derive(Debug)]
+pub(crate) struct Said<'s> {
+    pub(crate) refused: Option<&'s String>,
+    /// What it would change; nothing when it cannot be asked.
+    pub(crate) plan: Option<&'s lb_model::plan::Plan>,
+}
+
+/// Gives a balancer its document with this work, unless it has it. Under this title when nobody knows.
+pub(crate) fn document(
+    steps: &mut Steps<'_>,
+    said: &Said<'_>,
+    unknown: &str,
+    work: impl Into<Work>,
+) -> Result<(), Refusal> {
+    if let Some(refused) = said.refused {
+        let why = format!("its balancer does not take the document: {refused}");
+        return Err(refusal(why, "mend the document; nothing was changed"));
+    }
+    match said.plan {
+        Some(plan) if plan.is_empty() => {}
+        Some(plan) => {
+            let step = steps.add(Sign::Change, "document", "document".to_owned(), work);
+            step.effect = plan.effect();
+            step.changes = Some(plan.clone());
+        }
+        None => {
+            steps.add(Sign::Change, "document", unknown.to_owned(), work);
+        }
+    }
+    Ok(())
+}
+
+/// How the step is called when nobody knows which document a balancer has.
+pub(crate) const DOCUMENT_MAYBE: &str = "document, as far as the balancer has another one";
 
 /// Why something could not be done to a machine.
 #[derive(Debug, thiserror::Error)]

@@ -61,6 +61,13 @@ pub(crate) struct Owner {
     pub(crate) lineage: String,
 }
 
+impl Owner {
+    /// As it is written on a machine.
+    pub(crate) fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 /// Which program a balancer shall run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum WantedProgram {

@@ -2,16 +2,18 @@
 //! machine. A target is one test; what is done to it is the same for all.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lb_tests::{
-    Cloud, Finished, IMAGES, Machine, Terraform, eventually, provider_block, run, run_within,
+    Cloud, Finished, IMAGES, Machine, Redfish, Terraform, eventually, provider_block, run,
+    run_within,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
 use super::vm::Lab;
-use super::{DOCUMENT, Fleet, PATIENCE, get};
+use super::{DOCUMENT, Fleet, get, redfish};
 
 /// What can be provisioned.
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +21,18 @@ enum Kind {
     Ssh,
     Vm,
     Aws,
+    Redfish,
 }
+
+/// How long one call may take: hardware starts twice, in software, while other tests run.
+const PATIENCE: Duration = Duration::from_mins(8);
 
 /// A machine, or what makes one.
 enum Peer {
     Ssh(Box<Machine>),
     Vm(Box<Lab>),
     Aws(Box<Cloud>),
+    Redfish(Box<redfish::Lab>),
 }
 
 /// What is said of the balancer, in words that are both TOML and HCL.
@@ -41,6 +48,9 @@ impl Peer {
             Kind::Ssh => Self::Ssh(Box::new(Machine::start().await)),
             Kind::Vm => Self::Vm(Box::new(Lab::new().await)),
             Kind::Aws => Self::Aws(Box::new(Cloud::start().await)),
+            Kind::Redfish => {
+                Self::Redfish(Box::new(redfish::Lab::of(Redfish::start().await).await))
+            }
         }
     }
 
@@ -62,6 +72,10 @@ impl Peer {
                 target: in_cloud(cloud, IMAGES[0]),
                 more: Vec::new(),
             },
+            Self::Redfish(lab) => Said {
+                target: lab.machine.target(&redfish::image(), ""),
+                more: vec![("admin_address", lab.machine.admin_address())],
+            },
         }
     }
 
@@ -72,6 +86,10 @@ impl Peer {
             Self::Ssh(_) => said.more[0].1 = "other".to_owned(),
             Self::Vm(lab) => said.target = lab.target("lbctl.raw", "processors = 2, "),
             Self::Aws(cloud) => said.target = in_cloud(cloud, IMAGES[1]),
+            Self::Redfish(lab) => {
+                let image = lab.another_image();
+                said.target = lab.machine.target(&image, "");
+            }
         }
         said
     }
@@ -88,6 +106,7 @@ impl Peer {
                 let got = run("curl", &["--silent", "--fail", "--max-time", "5", &url]).await;
                 got.status.success().then_some(got.stdout)
             }
+            Self::Redfish(lab) => lab.machine.get().await,
         }
     }
 
@@ -97,6 +116,13 @@ impl Peer {
             Self::Ssh(machine) => drop(machine.must(&["systemctl", "stop", "lbctl"]).await),
             Self::Vm(lab) => lab.kill().await,
             Self::Aws(cloud) => cloud.stop(&cloud.instances()[0].id),
+            Self::Redfish(lab) => {
+                lab.machine.reset("ForceOff").await;
+                eventually("it is off", async || {
+                    (!lab.machine.is_on().await).then_some(())
+                })
+                .await;
+            }
         }
         assert_eq!(self.answer().await, None);
     }
@@ -112,23 +138,9 @@ impl Peer {
                 sorted(&seen)
             }
             Self::Vm(lab) => {
-                let folder = lab.machine();
-                let files = run(
-                    "find",
-                    &[folder.to_str().expect("UTF-8"), "-printf", "%P %M\\n"],
-                )
-                .await;
-                let kept = fs::read_to_string(folder.join("machine.json")).unwrap_or_default();
-                let mut kept: Value = serde_json::from_str(&kept).unwrap_or_default();
-                for (key, by_chance) in [("instance", ""), ("owner", "lineage"), ("forwards", "")] {
-                    match (by_chance, kept.get_mut(key)) {
-                        ("", Some(value)) => *value = Value::Null,
-                        (below, Some(value)) => value[below] = Value::Null,
-                        (_, None) => {}
-                    }
-                }
+                let remembered = remembered(&lab.machine()).await;
                 let processes = lab.processes().len();
-                sorted(&format!("{}{kept}\n{processes} processes\n", files.stdout))
+                sorted(&format!("{remembered}\n{processes} processes\n"))
             }
             Self::Aws(cloud) => {
                 let machines = cloud.instances();
@@ -141,15 +153,40 @@ impl Peer {
                 let kinds = kinds.map(str::to_owned).chain(states);
                 sorted(&kinds.collect::<Vec<_>>().join("\n"))
             }
+            Self::Redfish(lab) => {
+                let folder = lab.fleet.path("data/lbctl/hardware/lab/lb1");
+                let remembered = remembered(&folder).await;
+                let (is_on, media) = (lab.machine.is_on().await, lab.machine.media().await);
+                sorted(&format!(
+                    "{remembered}\non: {is_on}\nin its drive: {media:?}\n"
+                ))
+            }
         }
     }
 
     fn files(&self) -> Option<&Fleet> {
         match self {
             Self::Vm(lab) => Some(&lab.fleet),
+            Self::Redfish(lab) => Some(&lab.fleet),
             Self::Ssh(_) | Self::Aws(_) => None,
         }
     }
+}
+
+/// The files that are kept of a machine, and what they say beside what is by chance.
+async fn remembered(folder: &Path) -> String {
+    let folder_name = folder.to_str().expect("UTF-8");
+    let files = run("find", &[folder_name, "-printf", "%P %M\n"]).await;
+    let kept = fs::read_to_string(folder.join("machine.json")).unwrap_or_default();
+    let mut kept: Value = serde_json::from_str(&kept).unwrap_or_default();
+    for (key, by_chance) in [("instance", ""), ("owner", "lineage"), ("forwards", "")] {
+        match (by_chance, kept.get_mut(key)) {
+            ("", Some(value)) => *value = Value::Null,
+            (below, Some(value)) => value[below] = Value::Null,
+            (_, None) => {}
+        }
+    }
+    format!("{}{kept}", files.stdout)
 }
 
 /// A machine of the cloud, in words that are both TOML and HCL.
@@ -357,6 +394,11 @@ async fn every_operation_on_a_virtual_machine_leaves_the_same_by_either_way() {
 #[tokio::test]
 async fn every_operation_on_a_machine_of_ec2_leaves_the_same_by_either_way() {
     compare(Kind::Aws, "machine").await;
+}
+
+#[tokio::test]
+async fn every_operation_on_hardware_leaves_the_same_by_either_way() {
+    compare(Kind::Redfish, "install").await;
 }
 
 /// Lives the same life twice; the run of the first day is killed in this step.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use lb_tests::{Finished, eventually, free_port, run, run_within};
+use lb_tests::{eventually, free_port, run, run_within};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::Command;
@@ -14,7 +14,7 @@ use tokio::process::Command;
 mod bridge;
 
 use super::resume::interrupt;
-use super::{DOCUMENT, Fleet, PATIENCE};
+use super::{DOCUMENT, Fleet, PATIENCE, assert_told};
 
 /// A fleet with one virtual machine, which ends with it.
 pub(super) struct Lab {
@@ -117,13 +117,6 @@ impl Drop for Lab {
             // It may end by itself meanwhile.
             let _ = kill_process(process, Signal::KILL);
         }
-    }
-}
-
-fn assert_told(finished: &Finished, words: &[&str]) {
-    for word in words {
-        let told = [finished.stdout.as_str(), &finished.stderr].concat();
-        assert!(told.contains(word), "{word}: {told}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::IMAGES;
+use crate::machine::free_number;
 use crate::peer_file;
 
 /// Counts the addresses of this process.
@@ -34,11 +35,6 @@ pub(super) struct Machines {
     all: Mutex<BTreeMap<String, Machine>>,
     /// Elastic addresses: what the backend calls them, what they are, and the machine that has each.
     elastic: Mutex<BTreeMap<String, (String, Option<String>)>>,
-}
-
-fn next() -> u16 {
-    let process = u16::try_from(std::process::id() % 16_000).unwrap_or_default();
-    process.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 16_000
 }
 
 /// What is set aside for tests of networks (RFC 2544), the half that machines over SSH do not use.
@@ -67,7 +63,7 @@ impl Machines {
 
     pub(super) fn make(&self, id: &str, image: &str, user_data: Option<&str>) {
         let machine = Machine {
-            number: next(),
+            number: free_number("lbi", &NEXT),
             image: image.to_owned(),
             user_data: Arc::new(Mutex::new(plain(user_data.unwrap_or_default()))),
             process: None,
@@ -128,7 +124,10 @@ impl Machines {
 
     pub(super) fn take_address(&self, of_backend: &str) {
         let mut elastic = self.elastic.lock().expect("not poisoned");
-        elastic.insert(of_backend.to_owned(), (address(next()), None));
+        elastic.insert(
+            of_backend.to_owned(),
+            (address(free_number("lbi", &NEXT)), None),
+        );
     }
 
     /// The elastic address of a machine.

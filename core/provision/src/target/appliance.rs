@@ -18,7 +18,7 @@ use crate::wanted::{Access, Document};
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// For how long one that does not answer is asked, when nobody waits for it to start.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What a balancer says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -8,6 +8,7 @@
 mod client;
 mod error;
 mod folder;
+mod images;
 mod look;
 mod machine;
 mod media;

@@ -11,7 +11,7 @@ use super::marks;
 use super::observed::Observed;
 use super::remove::surplus;
 use crate::step::{Sign, Step, Steps};
-use crate::target::{self, Goal, Refusal, refusal, seed};
+use crate::target::{self, DOCUMENT_MAYBE, Goal, Refusal, not_ours, refusal, seed};
 use crate::wanted::{Owner, Wanted, sha256};
 
 /// The most that EC2 takes as user data (AWS, Run commands at launch).
@@ -57,16 +57,6 @@ impl From<Work> for target::Work {
     fn from(work: Work) -> Self {
         Self::Aws(work)
     }
-}
-
-fn not_ours(owner: &Owner) -> Refusal {
-    refusal(
-        format!(
-            "it belongs to somebody else: {}",
-            serde_json::to_string(owner).unwrap_or_default()
-        ),
-        "see whether the right fleet is named; when it shall be ours from now on: `lbctl provision adopt`",
-    )
 }
 
 /// The name of the security group.
@@ -175,7 +165,7 @@ fn be(seen: &Observed, wanted: &Wanted, may_adopt: bool) -> Result<Vec<Step>, Re
     let mut steps = Steps::of(wanted);
     if let Some(stranger) = seen.facts.stranger(&wanted.owner) {
         if !may_adopt {
-            return Err(not_ours(&stranger));
+            return Err(not_ours(&stranger.text()));
         }
         let title = format!("mark of the fleet {}", wanted.owner.fleet);
         steps.add(Sign::Change, "claim", title, Work::Claim);
@@ -411,28 +401,16 @@ fn document(
     if wanted.document.is_none() || (is_new && fits(wanted)) {
         return Ok(());
     }
-    if let Some(refused) = &seen.refused {
-        let why = format!("the balancer in it does not take the document: {refused}");
-        return Err(refusal(why, "mend the document; nothing was changed"));
-    }
-    match &seen.plan {
-        Some(plan) if plan.is_empty() => {}
-        Some(plan) => {
-            let title = "document".to_owned();
-            let step = steps.add(Sign::Change, "document", title, Work::Document);
-            step.effect = plan.effect();
-            step.changes = Some(plan.clone());
-        }
-        None => {
-            let title = if is_new {
-                "document, which is too large for the seed"
-            } else {
-                "document, as far as the balancer has another one"
-            };
-            steps.add(Sign::Change, "document", title.to_owned(), Work::Document);
-        }
-    }
-    Ok(())
+    let said = target::Said {
+        refused: seen.refused.as_ref(),
+        plan: seen.plan.as_ref(),
+    };
+    let unknown = if is_new {
+        "document, which is too large for the seed"
+    } else {
+        DOCUMENT_MAYBE
+    };
+    target::document(steps, &said, unknown, Work::Document)
 }
 
 fn is_prunable(seen: &Observed, wanted: &Wanted) -> bool {
@@ -447,7 +425,7 @@ fn is_prunable(seen: &Observed, wanted: &Wanted) -> bool {
 
 fn go_back(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
     if let Some(stranger) = seen.facts.stranger(&wanted.owner) {
-        return Err(not_ours(&stranger));
+        return Err(not_ours(&stranger.text()));
     }
     let Some(current) = seen.facts.current() else {
         let help = "make one first: `lbctl provision apply`";
@@ -468,7 +446,7 @@ fn go_back(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
 fn vanish(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
     let mut steps = Steps::of(wanted);
     if let Some(stranger) = seen.facts.stranger(&wanted.owner) {
-        return Err(not_ours(&stranger));
+        return Err(not_ours(&stranger.text()));
     }
     if !seen.facts.is_empty() {
         let instances = seen.facts.not_terminated();
@@ -490,4 +468,4 @@ fn vanish(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -6,30 +6,14 @@ use std::path::PathBuf;
 
 use lb_client::{ClientError, Distrust, TrustError};
 
+use crate::files::FilesError;
+
 /// Why something could not be done to hardware.
 #[derive(Debug, thiserror::Error)]
 pub enum RedfishError {
-    /// A file cannot be read or written.
-    #[error("cannot use `{}`", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is no place for what is remembered of machines.
-    #[error(
-        "there is no place for what is remembered of machines: neither XDG_DATA_HOME nor HOME is set"
-    )]
-    NoHome,
-    /// `machine.json` is damaged, or of a later version.
-    #[error("`{}` cannot be read: {why}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
+    /// A file of whoever provisions cannot be used.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The file with the password holds none.
     #[error("there is no password in `{}`", .0.display())]
     NoPassword(PathBuf),
@@ -152,9 +136,6 @@ pub enum RedfishError {
     /// Somebody has changed it meanwhile.
     #[error("the machine is not as it was a moment ago: {0}")]
     Changed(String),
-    /// There is no chance to be had.
-    #[error("the system gives no random numbers")]
-    Random(#[source] io::Error),
 }
 
 impl RedfishError {
@@ -163,9 +144,7 @@ impl RedfishError {
         match self {
             Self::NoAnswer { .. } | Self::Connect { .. } | Self::NotRedfish { .. } => true,
             Self::Refused { status, .. } => matches!(status, 429 | 500 | 502..=504),
-            Self::File { .. }
-            | Self::NoHome
-            | Self::Unreadable { .. }
+            Self::Files(_)
             | Self::NoPassword(_)
             | Self::Image { .. }
             | Self::Url(_)
@@ -181,25 +160,18 @@ impl RedfishError {
             | Self::DoesNotEnd { .. }
             | Self::DoesNotSwitch { .. }
             | Self::Balancer { .. }
-            | Self::Changed(_)
-            | Self::Random(_) => false,
+            | Self::Changed(_) => false,
         }
     }
 
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
         Some(match self {
-            Self::File { path, source } if source.kind() == io::ErrorKind::StorageFull => {
-                format!("make room: df -h {}", path.display())
-            }
-            Self::File { path, .. } => {
-                format!("see whether it is there, and who may use it: ls -l {}", path.display())
-            }
-            Self::NoHome => "set HOME, or XDG_DATA_HOME to a folder".to_owned(),
-            Self::Unreadable { path, .. } => format!(
+            Self::Files(FilesError::Unreadable { path, .. }) => format!(
                 "put it back from a copy; or move its folder away, {}, and take the machine up again with `lbctl provision adopt`",
                 path.parent().unwrap_or(path).display()
             ),
+            Self::Files(error) => error.help(),
             Self::NoPassword(path) => format!(
                 "write the password of the controller's user into it, for you alone: chmod 600 {}",
                 path.display()
@@ -254,7 +226,6 @@ impl RedfishError {
             }
             Self::Balancer { source, .. } => return source.help(),
             Self::Changed(_) => "look again: `lbctl provision plan`".to_owned(),
-            Self::Random(_) => "see whether /dev/urandom is there".to_owned(),
         })
     }
 }

@@ -1,10 +1,9 @@
 //! What is remembered of a machine: `machine.json` says whose it is and what was done, beside it are the tokens. It is
 //! written before anything is done to the machine.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use lb_model::fleet::RedfishTarget;
@@ -12,11 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::RedfishError;
+use super::images::IMAGES;
+use crate::files::{self, FilesError, Folder, MACHINE};
 use crate::program::hex;
 use crate::wanted::{Access, Owner, Wanted};
-
-/// The largest file that is read whole.
-const BYTES_MAX: u64 = 1 << 20;
 
 /// Where machines are below the folder with the data of a user.
 const MACHINES: &str = "lbctl/hardware";
@@ -24,7 +22,7 @@ const MACHINES: &str = "lbctl/hardware";
 /// A machine, whether anything was done to it or not.
 #[derive(Debug)]
 pub(crate) struct Place {
-    folder: PathBuf,
+    pub(super) folder: Folder,
     /// The image that it shall have.
     pub(super) image: PathBuf,
     password: PathBuf,
@@ -40,6 +38,9 @@ pub(super) struct Kept {
     pub(super) stage: Stage,
     /// The image that it has, by the first sixteen digits of its SHA-256; none before it has any.
     pub(super) release: String,
+    /// The image before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) previous: Option<String>,
     /// Whoever had it before may be replaced.
     #[serde(default)]
     pub(super) adopts: bool,
@@ -59,20 +60,33 @@ pub(super) enum Stage {
     Started,
 }
 
+impl Kept {
+    /// The same with this image on its disk.
+    pub(super) fn with(self, release: &str) -> Self {
+        let is_another = !self.release.is_empty() && self.release != release;
+        let previous = if is_another {
+            Some(self.release)
+        } else {
+            self.previous
+        };
+        Self {
+            stage: Stage::Installed,
+            release: release.to_owned(),
+            previous,
+            adopts: false,
+            ..self
+        }
+    }
+}
+
 impl Place {
     pub(crate) fn new(
         target: &RedfishTarget,
         base: &Path,
         owner: &Owner,
     ) -> Result<Self, RedfishError> {
-        let named = |name| std::env::var_os(name).filter(|path| !path.is_empty());
-        let data = named("XDG_DATA_HOME").map(PathBuf::from);
-        let data = data.or_else(|| Some(PathBuf::from(named("HOME")?).join(".local/share")));
-        let data = data.ok_or(RedfishError::NoHome)?.join(MACHINES);
         Ok(Self {
-            folder: data
-                .join(owner.fleet.as_str())
-                .join(owner.balancer.as_str()),
+            folder: Folder::of(MACHINES, owner)?,
             image: base.join(&target.image),
             password: base.join(&target.password_file),
             target: target.clone(),
@@ -82,10 +96,7 @@ impl Place {
     /// The way to the controller. The password is read each time, as it may be changed meanwhile.
     pub(super) fn client(&self) -> Result<Client, RedfishError> {
         let read = fs::read_to_string(&self.password);
-        let password = read.map_err(|source| RedfishError::File {
-            path: self.password.clone(),
-            source,
-        })?;
+        let password = read.map_err(FilesError::of(&self.password))?;
         let password = password.trim_end_matches(['\n', '\r']);
         if password.is_empty() {
             return Err(RedfishError::NoPassword(self.password.clone()));
@@ -100,11 +111,11 @@ impl Place {
     }
 
     /// How to talk to the balancer: as it is kept here, so that a state that is lost loses no machine.
-    pub(super) fn access(&self, wanted: &Wanted) -> Result<Option<Access>, RedfishError> {
-        let (Some(address), Some(token)) = (self.admin(wanted), self.read("token")?) else {
+    pub(super) fn access(&self, wanted: &Wanted) -> Result<Option<Access>, FilesError> {
+        let (Some(address), Some(token)) = (self.admin(wanted), self.folder.read("token")?) else {
             return Ok(None);
         };
-        let fingerprint = self.read("fingerprint")?;
+        let fingerprint = self.folder.read("fingerprint")?;
         Ok(Some(Access {
             address,
             token: token.trim().to_owned(),
@@ -112,90 +123,30 @@ impl Place {
         }))
     }
 
-    fn path(&self, file: &str) -> PathBuf {
-        self.folder.join(file)
-    }
-
     /// What is known of the machine; nothing when nothing was done to it.
-    pub(super) fn kept(&self) -> Result<Option<Kept>, RedfishError> {
-        let path = self.path("machine.json");
-        let Some(text) = self.read("machine.json")? else {
-            return Ok(None);
-        };
-        let kept = serde_json::from_str(&text);
-        kept.map(Some).map_err(|error| RedfishError::Unreadable {
-            path,
-            why: error.to_string(),
-        })
-    }
-
-    pub(super) fn keep(&self, kept: &Kept) -> Result<(), RedfishError> {
-        let text = serde_json::to_string_pretty(kept).unwrap_or_default() + "\n";
-        self.write("machine.json", text.as_bytes())
-    }
-
-    /// A small file; nothing when it is not there.
-    pub(super) fn read(&self, file: &str) -> Result<Option<String>, RedfishError> {
-        let path = self.path(file);
-        let mut text = String::new();
-        let read =
-            File::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text));
-        match read {
-            Ok(_) => Ok(Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(RedfishError::File { path, source }),
-        }
-    }
-
-    /// Writes a file for its owner alone, at once or not at all.
-    pub(super) fn write(&self, file: &str, content: &[u8]) -> Result<(), RedfishError> {
-        let path = self.path(file);
-        let written = || -> io::Result<()> {
-            let mut builder = DirBuilder::new();
-            builder.recursive(true).mode(0o700).create(&self.folder)?;
-            let part = path.with_extension("part");
-            let mut options = OpenOptions::new();
-            let options = options.write(true).create(true).truncate(true).mode(0o600);
-            let mut made = options.open(&part)?;
-            made.write_all(content)?;
-            made.sync_all()?;
-            fs::rename(&part, &path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        written().map_err(|source| RedfishError::File {
-            path: path.clone(),
-            source,
-        })
-    }
-
-    pub(super) fn remove(&self, file: &str) -> Result<(), RedfishError> {
-        let path = self.path(file);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(RedfishError::File { path, source })
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+    pub(super) fn kept(&self) -> Result<Option<Kept>, FilesError> {
+        self.folder.kept()
     }
 
     /// Forgets the machine; whose it was comes last.
-    pub(super) fn clear(&self) -> Result<(), RedfishError> {
-        for file in ["enrolment-token", "token", "fingerprint", "machine.json"] {
-            self.remove(file)?;
+    pub(super) fn clear(&self) -> Result<(), FilesError> {
+        let images = self.folder.file(IMAGES);
+        match fs::remove_dir_all(&images) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(FilesError::of(&images)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        for file in ["enrolment-token", "token", "fingerprint", MACHINE] {
+            self.folder.remove(file)?;
         }
         // Another file in there is none of ours.
-        drop(fs::remove_dir(&self.folder));
+        drop(fs::remove_dir(self.folder.path()));
         Ok(())
     }
 }
 
-pub(super) fn random() -> Result<[u8; 32], RedfishError> {
-    let mut bytes = [0; 32];
-    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.map(|()| bytes).map_err(RedfishError::Random)
-}
-
 /// A word that nobody guesses.
-pub(super) fn secret() -> Result<String, RedfishError> {
-    Ok(hex(&random()?).chars().take(32).collect())
+pub(super) fn secret() -> Result<String, FilesError> {
+    Ok(hex(&files::random::<16>()?))
 }

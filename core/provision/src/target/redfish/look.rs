@@ -1,14 +1,12 @@
 //! Looking at hardware.
 
 use lb_model::value::SystemId;
-use sha2::{Digest, Sha256};
 
 use super::error::RedfishError;
 use super::folder::Place;
+use super::images::release;
 use super::machine::Machine;
 use super::observed::Observed;
-use super::slot;
-use crate::program::hex;
 use crate::target::Refusal;
 use crate::target::appliance::{self, Told};
 use crate::wanted::Wanted;
@@ -28,7 +26,7 @@ pub(crate) async fn look(place: &Place, wanted: &Wanted) -> Result<Observed, Red
         Some(_) | None => Told::default(),
     };
     Ok(Observed {
-        wanted: release(place).map_err(|error| Refusal {
+        wanted: release(&place.image).map_err(|error| Refusal {
             why: appliance::in_full(&error),
             help: error.help().unwrap_or_default(),
         }),
@@ -40,19 +38,11 @@ pub(crate) async fn look(place: &Place, wanted: &Wanted) -> Result<Observed, Red
         system: machine.id,
         asset_tag: machine.tag,
         has_access: access.is_some(),
-        has_enrolment_token: place.read("enrolment-token")?.is_some(),
+        has_enrolment_token: place.folder.read("enrolment-token")?.is_some(),
         status: told.status,
         plan: told.plan,
         refused: told.refused,
         silent: told.silent,
         kept,
     })
-}
-
-/// The name of the image that the fleet names: the first sixteen digits of its digest.
-pub(super) fn release(place: &Place) -> Result<String, RedfishError> {
-    let image = slot::read(&place.image)?;
-    slot::check(&image, &place.image)?;
-    let digest = hex(&Sha256::digest(&image));
-    Ok(digest.chars().take(16).collect())
 }

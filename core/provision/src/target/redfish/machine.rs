@@ -1,13 +1,16 @@
 //! A machine as its controller describes it, and what can be done to it. Controllers differ in where they have what; so
 //! everything is looked for.
 
+mod drive;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::client::Client;
+use super::client::{Client, plain};
 use super::error::RedfishError;
+pub(super) use drive::CD_PATH;
 
 const ROOT: &str = "/redfish/v1/";
 
@@ -18,9 +21,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// For how long a machine may take to be switched on, or off without asking it.
 const SWITCH: Duration = Duration::from_mins(2);
-
-/// What the path of every CD of ours begins with.
-pub(super) const CD_PATH: &str = "/lbctl-";
 
 /// A machine.
 #[derive(Clone, Debug)]
@@ -35,18 +35,10 @@ pub(super) struct Machine {
     reset: Option<String>,
     /// The ways to switch that it has; empty when it does not say.
     resets: Vec<String>,
-    /// Where its virtual media may be.
-    media: Vec<String>,
-}
-
-/// A drive that a CD can be put into.
-#[derive(Clone, Debug)]
-pub(super) struct Drive {
-    path: String,
-    /// What is in it.
-    image: Option<String>,
-    insert: Option<String>,
-    eject: Option<String>,
+    /// Where its virtual media are.
+    media: Option<String>,
+    /// Who looks after it, and may have virtual media for it.
+    managers: Vec<String>,
 }
 
 impl Machine {
@@ -55,7 +47,7 @@ impl Machine {
         let root = client.get(ROOT).await?.body;
         let systems = link(&root["Systems"]).unwrap_or_else(|| format!("{ROOT}Systems"));
         let paths = members(client, &systems).await?;
-        let id = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let id = |path: &String| plain(bare(path).rsplit('/').next().unwrap_or_default());
         let there = || paths.iter().map(id).collect::<Vec<_>>().join(", ");
         let path = match (wanted, paths.as_slice()) {
             (None, [path]) => path,
@@ -83,22 +75,18 @@ impl Machine {
         let reset = &system["Actions"]["#ComputerSystem.Reset"];
         let types = reset["ResetType@Redfish.AllowableValues"].as_array();
         let types = types.into_iter().flatten().filter_map(text).collect();
-        // Where the system has none, one that looks after it does.
         let managers = system["Links"]["ManagedBy"].as_array();
         let managers = managers.into_iter().flatten().filter_map(link);
-        let own = system.get("VirtualMedia").and_then(link);
-        let media = own
-            .into_iter()
-            .chain(managers.map(|manager| format!("{manager}/VirtualMedia")));
         Ok(Self {
-            path: path.trim_end_matches('/').to_owned(),
-            id: text(&system["Id"]).unwrap_or_default(),
+            path: path.to_owned(),
+            id: system["Id"].as_str().map(plain).unwrap_or_default(),
             power: text(&system["PowerState"]).unwrap_or_default(),
-            tag: text(&system["AssetTag"]),
+            tag: system["AssetTag"].as_str().map(plain),
             mode: text(&system["Boot"]["BootSourceOverrideMode"]),
             reset: text(&reset["target"]),
             resets: types,
-            media: media.collect(),
+            media: link(&system["VirtualMedia"]),
+            managers: managers.take(MEMBERS_MAX).collect(),
         })
     }
 
@@ -186,7 +174,7 @@ impl Machine {
 
     /// Switches in the first of these ways that it has.
     async fn reset(&self, client: &Client, ways: &[&str]) -> Result<(), RedfishError> {
-        let default = format!("{}/Actions/ComputerSystem.Reset", self.path);
+        let default = format!("{}/Actions/ComputerSystem.Reset", bare(&self.path));
         let target = self.reset.as_deref().unwrap_or(&default);
         let has = |way: &&&str| self.resets.iter().any(|other| other == **way);
         let way = ways.iter().find(has).or_else(|| ways.first());
@@ -197,114 +185,21 @@ impl Machine {
     async fn wait(&self, client: &Client, off: bool, limit: Duration) -> Result<(), RedfishError> {
         let until = Instant::now() + limit;
         loop {
-            let now = self.again(client).await?;
-            if now.is_off() == off {
-                return Ok(());
-            }
-            if Instant::now() >= until {
-                return Err(RedfishError::DoesNotSwitch {
-                    is: if off { "on" } else { "off" },
-                    seconds: limit.as_secs(),
-                });
+            let is_late = Instant::now() >= until;
+            match self.again(client).await {
+                Ok(now) if now.is_off() == off => return Ok(()),
+                Ok(_) if is_late => {
+                    return Err(RedfishError::DoesNotSwitch {
+                        is: if off { "on" } else { "off" },
+                        seconds: limit.as_secs(),
+                    });
+                }
+                // Some controllers do not answer while they switch.
+                Err(error) if is_late || !error.is_passing() => return Err(error),
+                Ok(_) | Err(_) => {}
             }
             sleep(PAUSE).await;
         }
-    }
-
-    /// The drives that take a CD.
-    async fn drives(&self, client: &Client) -> Result<Vec<Drive>, RedfishError> {
-        let mut drives = Vec::new();
-        for collection in &self.media {
-            let paths = match members(client, collection).await {
-                Err(RedfishError::Refused { status: 404, .. }) => continue,
-                paths => paths?,
-            };
-            for path in paths {
-                drives.extend(Drive::read(client, path).await?);
-            }
-            if !drives.is_empty() {
-                break;
-            }
-        }
-        Ok(drives)
-    }
-
-    /// Takes CDs of ours out.
-    pub(super) async fn eject(&self, client: &Client) -> Result<(), RedfishError> {
-        for drive in self.drives(client).await? {
-            if drive
-                .image
-                .as_ref()
-                .is_some_and(|image| image.contains(CD_PATH))
-            {
-                drive.take_out(client).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts a CD into the first drive that is empty.
-    pub(super) async fn insert(&self, client: &Client, url: &str) -> Result<(), RedfishError> {
-        let drives = self.drives(client).await?;
-        let mut taken = Vec::new();
-        for drive in &drives {
-            match &drive.image {
-                Some(image) => taken.push(image.as_str()),
-                None => return drive.put_in(client, url).await,
-            }
-        }
-        Err(match taken.as_slice() {
-            [] => RedfishError::NoMedia,
-            taken => RedfishError::MediaBusy(taken.join(", ")),
-        })
-    }
-}
-
-impl Drive {
-    /// A drive; nothing when it takes no CD.
-    async fn read(client: &Client, path: String) -> Result<Option<Self>, RedfishError> {
-        let drive = client.get(&path).await?.body;
-        let kinds = drive["MediaTypes"].as_array();
-        let mut kinds = kinds.into_iter().flatten().filter_map(Value::as_str);
-        if !kinds.any(|kind| matches!(kind, "CD" | "DVD")) {
-            return Ok(None);
-        }
-        let action = |name: &str| {
-            let target = drive["Actions"][format!("#VirtualMedia.{name}")]["target"].as_str();
-            target.map(str::to_owned)
-        };
-        let image = drive["Image"].as_str().filter(|image| !image.is_empty());
-        let image = image.or_else(|| drive["ImageName"].as_str().filter(|name| !name.is_empty()));
-        // A drive may say that it has something in it, and not what.
-        let is_taken = drive["Inserted"] == true && image.is_some();
-        Ok(Some(Self {
-            image: image.filter(|_| is_taken).map(str::to_owned),
-            insert: action("InsertMedia"),
-            eject: action("EjectMedia"),
-            path,
-        }))
-    }
-
-    async fn put_in(&self, client: &Client, url: &str) -> Result<(), RedfishError> {
-        let full = json!({ "Image": url, "Inserted": true, "WriteProtected": true });
-        let Some(action) = &self.insert else {
-            return client.patch(&self.path, &full).await;
-        };
-        match client.post(action, &full).await {
-            // Some take the image alone.
-            Err(RedfishError::Refused { status: 400, .. }) => {
-                client.post(action, &json!({ "Image": url })).await
-            }
-            put => put,
-        }
-    }
-
-    async fn take_out(&self, client: &Client) -> Result<(), RedfishError> {
-        if let Some(action) = &self.eject {
-            return client.post(action, &json!({})).await;
-        }
-        let nothing = json!({ "Image": null, "Inserted": false });
-        client.patch(&self.path, &nothing).await
     }
 }
 
@@ -318,6 +213,10 @@ async fn members(client: &Client, collection: &str) -> Result<Vec<String>, Redfi
 
 /// Where a link leads.
 fn link(value: &Value) -> Option<String> {
-    let path = value["@odata.id"].as_str()?;
-    Some(path.trim_end_matches('/').to_owned())
+    value["@odata.id"].as_str().map(str::to_owned)
+}
+
+/// A path without the slash at its end, which some have and insist on.
+fn bare(path: &str) -> &str {
+    path.trim_end_matches('/')
 }

@@ -6,7 +6,7 @@ use lb_model::plan::Effect;
 use super::folder::{Kept, Stage};
 use super::observed::Observed;
 use crate::step::{Sign, Step, Steps};
-use crate::target::{self, Goal, Refusal, refusal};
+use crate::target::{self, DOCUMENT_MAYBE, Goal, Refusal, not_ours, refusal};
 use crate::wanted::{Owner, Wanted};
 
 /// What a step does to hardware.
@@ -45,34 +45,23 @@ pub(super) fn tag(owner: &Owner) -> String {
     format!("lbctl {fleet}/{balancer} {lineage}")
 }
 
-fn not_ours(whose: &str) -> Refusal {
-    refusal(
-        format!("it belongs to somebody else: {whose}"),
-        "see whether the right fleet is named; when it shall be ours from now on: `lbctl provision adopt`",
-    )
-}
-
 /// What it takes from what has been seen to the goal.
 pub(crate) fn plan(seen: &Observed, goal: Goal<'_>, may_adopt: bool) -> Result<Vec<Step>, Refusal> {
     match goal {
         Goal::Be(wanted) => be(seen, wanted, may_adopt),
-        Goal::GoBack(_) => Err(refusal(
-            "the image before is not kept: it is put on the disk anew".to_owned(),
-            "name the image to go back to in the fleet's document, and apply it; what the balancer remembers stays",
-        )),
+        Goal::GoBack(wanted) => go_back(seen, wanted),
         Goal::Vanish(wanted) => vanish(seen, wanted),
     }
 }
 
 /// Whether the machine is somebody else's, as far as anybody says so.
 fn may_be_touched(seen: &Observed, wanted: &Wanted, target: &RedfishTarget) -> Result<(), Refusal> {
-    let words = |owner: &Owner| serde_json::to_string(owner).unwrap_or_default();
     if let Some(kept) = &seen.kept {
         let is_ours = kept.owner == wanted.owner;
         return if is_ours {
             Ok(())
         } else {
-            Err(not_ours(&words(&kept.owner)))
+            Err(not_ours(&kept.owner.text()))
         };
     }
     let tag_of_other = seen
@@ -131,8 +120,7 @@ fn be(seen: &Observed, wanted: &Wanted, may_adopt: bool) -> Result<Vec<Step>, Re
     }
     let has_started = kept.is_some_and(|kept| kept.stage == Stage::Started);
     if installs || seen.is_off() || !has_started {
-        let title = "the machine runs from its disk".to_owned();
-        steps.add(Sign::Add, "start", title, Work::Start);
+        start(&mut steps);
     }
     if enrols {
         let title = "token for administration from here".to_owned();
@@ -186,33 +174,52 @@ fn document(seen: &Observed, wanted: &Wanted, steps: &mut Steps<'_>) -> Result<(
     if wanted.document.is_none() {
         return Ok(());
     }
-    if let Some(refused) = &seen.refused {
-        let why = format!("the balancer on it does not take the document: {refused}");
-        return Err(refusal(why, "mend the document; nothing was changed"));
+    let said = target::Said {
+        refused: seen.refused.as_ref(),
+        plan: seen.plan.as_ref(),
+    };
+    // The disk may have had a balancer with another one.
+    target::document(steps, &said, DOCUMENT_MAYBE, Work::Document)
+}
+
+fn go_back(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
+    let Target::Redfish(target) = &wanted.balancer.target else {
+        return Ok(Vec::new());
+    };
+    let Some(kept) = &seen.kept else {
+        let help = "install one first: `lbctl provision apply`";
+        return Err(refusal("nothing was done to this machine".to_owned(), help));
+    };
+    if kept.owner != wanted.owner {
+        return Err(not_ours(&kept.owner.text()));
     }
-    match &seen.plan {
-        Some(plan) if plan.is_empty() => {}
-        Some(plan) => {
-            let title = "document".to_owned();
-            let step = steps.add(Sign::Change, "document", title, Work::Document);
-            step.effect = plan.effect();
-            step.changes = Some(plan.clone());
-        }
-        // The disk may have had a balancer with another one.
-        None => {
-            let title = "document, as far as the balancer has another one".to_owned();
-            steps.add(Sign::Change, "document", title, Work::Document);
-        }
-    }
-    Ok(())
+    let Some(previous) = &kept.previous else {
+        let help = "name the image to go back to in the fleet's document, and apply it; what the balancer remembers stays";
+        return Err(refusal("it has had no other image".to_owned(), help));
+    };
+    let mut steps = Steps::of(wanted);
+    install(
+        seen,
+        Some(kept),
+        previous,
+        !seen.has_access,
+        target,
+        &mut steps,
+    );
+    start(&mut steps);
+    Ok(steps.into_steps())
+}
+
+fn start(steps: &mut Steps<'_>) {
+    let title = "the machine runs from its disk".to_owned();
+    steps.add(Sign::Add, "start", title, Work::Start);
 }
 
 fn vanish(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
     let mut steps = Steps::of(wanted);
     match &seen.kept {
         Some(kept) if kept.owner != wanted.owner => {
-            let whose = serde_json::to_string(&kept.owner).unwrap_or_default();
-            return Err(not_ours(&whose));
+            return Err(not_ours(&kept.owner.text()));
         }
         Some(_) => {
             let title = "the machine is switched off; its disk keeps the appliance and what the balancer remembers";

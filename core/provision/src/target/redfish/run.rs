@@ -11,12 +11,13 @@ use tokio::time::{Instant, sleep};
 use super::client::Client;
 use super::error::RedfishError;
 use super::folder::{self, Kept, Place, Stage};
-use super::look::release;
+use super::images;
 use super::machine::Machine;
 use super::media::Media;
 use super::plan::{Work, tag};
 use super::slot;
 use crate::event::{Event, Events};
+use crate::files;
 use crate::target::{Left, appliance, seed};
 use crate::wanted::{Access, Wanted};
 
@@ -103,10 +104,11 @@ async fn claim(place: &Place, wanted: &Wanted) -> Result<(), RedfishError> {
             owner: wanted.owner.clone(),
             stage: Stage::Claimed,
             release: String::new(),
+            previous: None,
             adopts,
         },
     };
-    place.keep(&kept)?;
+    place.folder.keep(&kept)?;
     machine.mark(&client, &tag(&wanted.owner)).await;
     Ok(())
 }
@@ -120,24 +122,21 @@ async fn install(
     events: &Events,
 ) -> Result<(), RedfishError> {
     let before = ours(place, wanted)?;
-    if release(place)? != name {
-        let why = format!("`{}` is another file now", place.image.display());
-        return Err(RedfishError::Changed(why));
-    }
+    let image = images::keep(place, name)?;
     let (client, machine) = machine(place).await?;
     let address = place.target.media_address.socket_addr();
     let listening = Media::listen(address, folder::secret()?).await?;
     let tell = listening.tell_url();
-    let token = token::text(&folder::random()?);
+    let token = token::text(&files::random()?);
     let seed = seed_of(place, wanted, &before, enrols.then_some(&token), &tell);
-    let media = listening.serve(slot::filled(&place.image, &seed)?);
+    let media = listening.serve(slot::filled(&image, &seed)?);
     // Whoever has a balancer there lets it finish; an installer, or what is not known, is not asked.
     let is_ours = before.stage == Stage::Started;
     machine.switch_off(&client, is_ours.then_some(STOP)).await?;
     if enrols {
-        place.write("enrolment-token", token.as_bytes())?;
+        place.folder.write("enrolment-token", token.as_bytes())?;
     }
-    place.keep(&Kept {
+    place.folder.keep(&Kept {
         stage: Stage::Installing,
         ..before.clone()
     })?;
@@ -148,12 +147,9 @@ async fn install(
     let ejected = machine.eject(&client).await;
     installed?;
     ejected?;
-    place.keep(&Kept {
-        stage: Stage::Installed,
-        release: name.to_owned(),
-        adopts: false,
-        ..before
-    })
+    let after = before.with(name);
+    place.folder.keep(&after)?;
+    Ok(images::prune(place, &after)?)
 }
 
 /// What the machine is told: by the CD, and afterwards by its disk.
@@ -255,15 +251,16 @@ async fn start(place: &Place, wanted: &Wanted) -> Result<(), RedfishError> {
         well.map_err(|error| {
             let release = &kept.release;
             let told = format!(
-                " with the image {release}; what it remembers is on its disk, and the image before can be installed again"
+                " with the image {release}; what it remembers is on its disk, and `lbctl provision rollback` installs the image \
+                 before again"
             );
             balancer(error, told)
         })?;
     }
-    place.keep(&Kept {
+    Ok(place.folder.keep(&Kept {
         stage: Stage::Started,
         ..kept
-    })
+    })?)
 }
 
 /// Makes the first token of the balancer on the machine, and keeps it here.
@@ -272,15 +269,17 @@ async fn enrol(place: &Place, wanted: &Wanted) -> Result<Access, RedfishError> {
     match try_to_enrol(place, wanted).await {
         Ok(access) => {
             let fingerprint = access.fingerprint.map(|found| found.to_string());
-            place.write("fingerprint", fingerprint.unwrap_or_default().as_bytes())?;
-            place.write("token", access.token.as_bytes())?;
-            place.remove("enrolment-token")?;
+            place
+                .folder
+                .write("fingerprint", fingerprint.unwrap_or_default().as_bytes())?;
+            place.folder.write("token", access.token.as_bytes())?;
+            place.folder.remove("enrolment-token")?;
             Ok(access)
         }
         Err(error) => {
             // It waited too long for somebody to come: the same command brings it another token.
             if error.code() == Some(ErrorCode::NotFound) {
-                place.remove("enrolment-token")?;
+                place.folder.remove("enrolment-token")?;
             }
             Err(balancer(error, String::new()))
         }
@@ -290,7 +289,7 @@ async fn enrol(place: &Place, wanted: &Wanted) -> Result<Access, RedfishError> {
 async fn try_to_enrol(place: &Place, wanted: &Wanted) -> Result<Access, ClientError> {
     let unknown = || ClientError::Unspeakable("no address of the admin API".to_owned());
     let address = place.admin(wanted).ok_or_else(unknown)?;
-    let token = place.read("enrolment-token").ok().flatten();
+    let token = place.folder.read("enrolment-token").ok().flatten();
     let token = token.unwrap_or_default();
     let prefix = "provision-";
     // One that an interrupted run has made is not known any more, but its name is taken.
@@ -313,5 +312,5 @@ async fn destroy(place: &Place, wanted: &Wanted) -> Result<(), RedfishError> {
         machine.eject(&client).await?;
     }
     machine.mark(&client, "").await;
-    place.clear()
+    Ok(place.clear()?)
 }

@@ -1,12 +1,13 @@
 //! The place for a seed in the image of a CD (ECMA-119): where it is, and what the image is with a seed in it.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use lb_model::seed::{CD_LABEL, SLOT, SLOT_FILE};
 
 use super::error::RedfishError;
+use crate::files::FilesError;
 
 /// The size of a block of a CD.
 const BLOCK: usize = 2048;
@@ -52,15 +53,17 @@ fn not_ours(path: &Path, why: &str) -> RedfishError {
 
 /// The whole image.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, RedfishError> {
-    let failed = |source: io::Error| RedfishError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = FilesError::of(path);
     let mut image = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    let file = File::open(path).map_err(&failed)?;
+    // Half of an image would be installed as well as the whole.
+    if file.metadata().map_err(&failed)?.len() > IMAGE_BYTES_MAX {
+        let why = format!("it has more than {IMAGE_BYTES_MAX} bytes");
+        return Err(not_ours(path, &why));
+    }
     file.take(IMAGE_BYTES_MAX)
         .read_to_end(&mut image)
-        .map_err(failed)?;
+        .map_err(&failed)?;
     Ok(image)
 }
 
@@ -109,3 +112,6 @@ fn extent(entry: &[u8]) -> Option<(usize, usize)> {
     };
     Some((number(2)?.checked_mul(BLOCK)?, number(10)?))
 }
+
+#[cfg(test)]
+mod tests;

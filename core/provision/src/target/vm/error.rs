@@ -6,28 +6,14 @@ use std::path::PathBuf;
 use lb_client::ClientError;
 use lb_model::value::InterfaceName;
 
+use crate::files::FilesError;
+
 /// Why something could not be done to a virtual machine.
 #[derive(Debug, thiserror::Error)]
 pub enum VmError {
-    /// A file of it cannot be read or written.
-    #[error("cannot use `{}`", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is no place for its files.
-    #[error("there is no place for the files of machines: neither XDG_DATA_HOME nor HOME is set")]
-    NoHome,
-    /// `machine.json` is damaged, or of a later version.
-    #[error("`{}` cannot be read: {why}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
+    /// A file of whoever provisions cannot be used.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The image is none that a machine starts from.
     #[error("`{}` is no image of a disk: {why}", path.display())]
     Image {
@@ -114,26 +100,17 @@ pub enum VmError {
     /// Somebody has taken the machine away meanwhile.
     #[error("the machine is not as it was a moment ago: {0}")]
     Changed(String),
-    /// There is no chance to be had.
-    #[error("the system gives no random numbers")]
-    Random(#[source] io::Error),
 }
 
 impl VmError {
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
         Some(match self {
-            Self::File { path, source } if source.kind() == io::ErrorKind::StorageFull => {
-                format!("make room: df -h {}", path.display())
-            }
-            Self::File { path, .. } => {
-                format!("see whether it is there, and who may use it: ls -ld {}", path.display())
-            }
-            Self::NoHome => "set HOME, or XDG_DATA_HOME to a folder with room for disks".to_owned(),
-            Self::Unreadable { path, .. } => format!(
+            Self::Files(FilesError::Unreadable { path, .. }) => format!(
                 "put it back from a copy; or end the machine and remove its folder, {}",
                 path.parent().unwrap_or(path).display()
             ),
+            Self::Files(error) => error.help(),
             Self::Image { .. } => {
                 "name the image of the appliance, as qcow2 or raw; others are changed with \
                  `qemu-img convert -O qcow2 FILE lbctl.qcow2`"
@@ -164,7 +141,6 @@ impl VmError {
                 "what it remembers is kept; name another image, or see what the console says".to_owned()
             }
             Self::Changed(_) => "look again: `lbctl provision plan`".to_owned(),
-            Self::Random(_) => "see whether /dev/urandom is there".to_owned(),
         })
     }
 }

@@ -12,6 +12,7 @@ use super::folder::{Kept, Place, Shape};
 use super::observed::Observed;
 use super::qemu;
 use super::qmp::Qmp;
+use crate::files::FilesError;
 use crate::program::hex;
 use crate::target::Refusal;
 use crate::target::appliance::{self, Told};
@@ -22,7 +23,7 @@ pub(crate) async fn look(place: &Place, wanted: &Wanted) -> Result<Observed, VmE
     let qemu = qemu::version().await?;
     let kept = place.kept()?;
     let running = match &kept {
-        Some(_) => Qmp::of(&place.folder).await?.is_some(),
+        Some(_) => Qmp::of(place.folder.path()).await?.is_some(),
         None => false,
     };
     let access = access(place, wanted, kept.as_ref())?;
@@ -61,10 +62,10 @@ pub(super) fn access(
     let Some(address) = address(&kept.shape, wanted) else {
         return Ok(None);
     };
-    let Some(token) = place.read("token")? else {
+    let Some(token) = place.folder.read("token")? else {
         return Ok(None);
     };
-    let fingerprint = place.read("fingerprint")?;
+    let fingerprint = place.folder.read("fingerprint")?;
     Ok(Some(Access {
         address,
         token: token.trim().to_owned(),
@@ -85,24 +86,23 @@ pub(super) fn address(shape: &Shape, wanted: &Wanted) -> Option<SocketAddr> {
 
 /// The name of an image: the first sixteen digits of its digest.
 pub(super) fn release(path: &Path) -> Result<String, VmError> {
-    let failed = |source| VmError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = FilesError::of(path);
     let mut digest = Sha256::new();
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = File::open(path).map_err(&failed)?;
     let mut head = [0; 512];
     match file.read_exact(&mut head) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(not_a_disk(path)),
-        read => read.map_err(failed),
-    }?;
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(not_a_disk(path));
+        }
+        read => read.map_err(&failed)?,
+    }
     if Format::of(&head).is_none() {
         return Err(not_a_disk(path));
     }
     digest.update(head);
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let count = file.read(&mut buffer).map_err(failed)?;
+        let count = file.read(&mut buffer).map_err(&failed)?;
         if count == 0 {
             return Ok(hex(&digest.finalize()).chars().take(16).collect());
         }

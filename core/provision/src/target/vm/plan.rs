@@ -7,10 +7,10 @@ use lb_model::plan::Effect;
 use lb_model::seed::Interface;
 use lb_model::value::{InterfaceName, Name};
 
-use super::folder::{Kept, Shape};
+use super::folder::Shape;
 use super::observed::Observed;
 use crate::step::{Sign, Step, Steps};
-use crate::target::{self, Goal, Refusal, refusal};
+use crate::target::{self, DOCUMENT_MAYBE, Goal, Refusal, not_ours, refusal};
 use crate::wanted::Wanted;
 
 /// What a step does to a virtual machine.
@@ -37,17 +37,6 @@ impl From<Work> for target::Work {
     }
 }
 
-fn not_ours(kept: &Kept) -> Refusal {
-    let owner = &kept.owner;
-    refusal(
-        format!(
-            "it belongs to somebody else: {}",
-            serde_json::to_string(owner).unwrap_or_default()
-        ),
-        "see whether the right fleet is named; when it shall be ours from now on: `lbctl provision adopt`",
-    )
-}
-
 /// What it takes from what has been seen to the goal.
 pub(crate) fn plan(seen: &Observed, goal: Goal<'_>, may_adopt: bool) -> Result<Vec<Step>, Refusal> {
     match goal {
@@ -61,7 +50,9 @@ fn be(seen: &Observed, wanted: &Wanted, may_adopt: bool) -> Result<Vec<Step>, Re
     let mut steps = Steps::of(wanted);
     let shape = seen.wanted.as_ref().map_err(Clone::clone)?;
     let made = match &seen.kept {
-        Some(kept) if kept.owner != wanted.owner && !may_adopt => return Err(not_ours(kept)),
+        Some(kept) if kept.owner != wanted.owner && !may_adopt => {
+            return Err(not_ours(&kept.owner.text()));
+        }
         Some(kept) => {
             if kept.owner != wanted.owner {
                 let title = format!("mark of the fleet {}", wanted.owner.fleet);
@@ -124,28 +115,11 @@ fn document(
     if wanted.document.is_none() || is_new {
         return Ok(());
     }
-    if let Some(refused) = &seen.refused {
-        let why = format!("the balancer in it does not take the document: {refused}");
-        return Err(refusal(why, "mend the document; nothing was changed"));
-    }
-    match &seen.plan {
-        Some(plan) if plan.is_empty() => {}
-        Some(plan) => {
-            let step = steps.add(
-                Sign::Change,
-                "document",
-                "document".to_owned(),
-                Work::Document,
-            );
-            step.effect = plan.effect();
-            step.changes = Some(plan.clone());
-        }
-        None => {
-            let title = "document, as far as the balancer has another one".to_owned();
-            steps.add(Sign::Change, "document", title, Work::Document);
-        }
-    }
-    Ok(())
+    let said = target::Said {
+        refused: seen.refused.as_ref(),
+        plan: seen.plan.as_ref(),
+    };
+    target::document(steps, &said, DOCUMENT_MAYBE, Work::Document)
 }
 
 fn go_back(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
@@ -154,7 +128,7 @@ fn go_back(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
         return Err(refusal("there is no such machine".to_owned(), help));
     };
     if kept.owner != wanted.owner {
-        return Err(not_ours(kept));
+        return Err(not_ours(&kept.owner.text()));
     }
     let Some(previous) = &kept.previous else {
         let help = "name the image to go back to in the fleet's document, and apply it";
@@ -175,7 +149,7 @@ fn go_back(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
 fn vanish(seen: &Observed, wanted: &Wanted) -> Result<Vec<Step>, Refusal> {
     let mut steps = Steps::of(wanted);
     match &seen.kept {
-        Some(kept) if kept.owner != wanted.owner => return Err(not_ours(kept)),
+        Some(kept) if kept.owner != wanted.owner => return Err(not_ours(&kept.owner.text())),
         Some(_) => {
             let title = "virtual machine, with its disks; open requests finish first".to_owned();
             steps

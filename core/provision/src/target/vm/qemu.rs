@@ -18,6 +18,7 @@ use super::error::VmError;
 use super::folder::{Kept, Place};
 use super::look::Format;
 use super::qmp::{Qmp, SOCKET};
+use crate::files::FilesError;
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
@@ -115,7 +116,7 @@ pub(super) async fn start(place: &Place, kept: &Kept) -> Result<Accelerator, VmE
     // Whoever provisions ends, with its terminal; the machine goes on in a session of its own. QEMU's own way
     // (-daemonize) is forbidden by the sandbox that it shall run in.
     let mut command = Command::new("setsid");
-    command.arg(PROGRAM).current_dir(&place.folder);
+    command.arg(PROGRAM).current_dir(place.folder.path());
     command.args(common(accelerator, kept));
     command.args(firmware(place, kept)?);
     command.args(drives(place, kept)?);
@@ -126,9 +127,9 @@ pub(super) async fn start(place: &Place, kept: &Kept) -> Result<Accelerator, VmE
     ]);
     command.args(["-serial", "chardev:console"]);
     command.args(["-qmp", &format!("unix:{SOCKET},server=on,wait=off")]);
-    place.remove(SOCKET)?;
-    let path = place.path(LOG);
-    let log = fs::File::create(&path).map_err(|source| VmError::File { path, source })?;
+    place.folder.remove(SOCKET)?;
+    let path = place.folder.file(LOG);
+    let log = fs::File::create(&path).map_err(FilesError::of(&path))?;
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -139,11 +140,11 @@ pub(super) async fn start(place: &Place, kept: &Kept) -> Result<Accelerator, VmE
         source,
     })?;
     loop {
-        if Qmp::of(&place.folder).await?.is_some() {
+        if Qmp::of(place.folder.path()).await?.is_some() {
             return Ok(accelerator);
         }
         if timeout(PAUSE, child.wait()).await.is_ok() {
-            return Err(not_started(&place.read(LOG)?.unwrap_or_default()));
+            return Err(not_started(&place.folder.read(LOG)?.unwrap_or_default()));
         }
     }
 }
@@ -267,14 +268,11 @@ fn firmware(place: &Place, kept: &Kept) -> Result<Vec<String>, VmError> {
     }
     let found = FIRMWARES.iter().find(|(code, _)| Path::new(code).exists());
     let (code, template) = found.ok_or(VmError::NoFirmware)?;
-    let variables = place.path("uefi-variables");
+    let variables = place.folder.file("uefi-variables");
     if !variables.exists() {
         let content = fs::read(template);
-        let content = content.map_err(|source| VmError::File {
-            path: PathBuf::from(template),
-            source,
-        })?;
-        place.write("uefi-variables", &content)?;
+        let content = content.map_err(FilesError::of(Path::new(template)))?;
+        place.folder.write("uefi-variables", &content)?;
     }
     let code = format!("if=pflash,format=raw,readonly=on,file={code}");
     let variables = "if=pflash,format=raw,file=uefi-variables";
@@ -284,13 +282,10 @@ fn firmware(place: &Place, kept: &Kept) -> Result<Vec<String>, VmError> {
 }
 
 fn format_of(image: &Path) -> Result<Format, VmError> {
-    let failed = |source| VmError::File {
-        path: image.to_owned(),
-        source,
-    };
+    let failed = FilesError::of(image);
     let mut head = [0; 512];
-    let mut file = fs::File::open(image).map_err(failed)?;
-    io::Read::read_exact(&mut file, &mut head).map_err(failed)?;
+    let mut file = fs::File::open(image).map_err(&failed)?;
+    io::Read::read_exact(&mut file, &mut head).map_err(&failed)?;
     Format::of(&head).ok_or_else(|| VmError::Image {
         path: image.to_owned(),
         why: "it is neither qcow2 nor a disk that a PC starts from".to_owned(),

@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use lb_client::ClientError;
@@ -20,6 +19,7 @@ use super::look::{access, address, release};
 use super::plan::Work;
 use super::qemu;
 use super::qmp::Qmp;
+use crate::files::{self, FilesError};
 use crate::target::{Left, appliance, seed};
 use crate::wanted::{Access, Wanted};
 
@@ -47,7 +47,7 @@ pub(crate) async fn run(place: &Place, wanted: &Wanted, work: &Work) -> Result<L
         Work::Claim => {
             if let Some(kept) = place.kept()? {
                 let owner = wanted.owner.clone();
-                place.keep(&Kept { owner, ..kept })?;
+                place.folder.keep(&Kept { owner, ..kept })?;
             }
         }
         Work::Start => {
@@ -86,7 +86,7 @@ fn ours(place: &Place, wanted: &Wanted) -> Result<Kept, VmError> {
 
 /// Makes everything that a start needs. What an interrupted run has left is made again.
 async fn make(place: &Place, wanted: &Wanted) -> Result<(), VmError> {
-    place.make()?;
+    place.folder.make("images")?;
     let shape = Shape::of(&place.target, release(&place.image)?);
     let kept = match place.kept()? {
         Some(kept) if kept.owner != wanted.owner => {
@@ -101,14 +101,14 @@ async fn make(place: &Place, wanted: &Wanted) -> Result<(), VmError> {
             previous: None,
         },
     };
-    place.keep(&kept)?;
+    place.folder.keep(&kept)?;
     image(place, &kept.shape.release)?;
     state_disk(place).await?;
     put_seed(place, wanted, &kept)?;
-    place.keep(&Kept {
+    Ok(place.folder.keep(&Kept {
         is_made: true,
         ..kept
-    })
+    })?)
 }
 
 /// The image, in the folder of the machine: the file that the fleet names may go or become another one.
@@ -118,10 +118,7 @@ fn image(place: &Place, release: &str) -> Result<(), VmError> {
         return Ok(());
     }
     let part = to.with_extension("part");
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| VmError::File { path, source }
-    };
+    let failed = FilesError::of;
     fs::copy(&place.image, &part).map_err(failed(&to))?;
     if super::look::release(&part)? != release {
         return Err(VmError::Changed(format!(
@@ -129,25 +126,22 @@ fn image(place: &Place, release: &str) -> Result<(), VmError> {
             place.image.display()
         )));
     }
-    fs::rename(&part, &to).map_err(failed(&to))
+    Ok(fs::rename(&part, &to).map_err(failed(&to))?)
 }
 
 /// A disk with a file system, and no partitions. The appliance knows it by its label.
 async fn state_disk(place: &Place) -> Result<(), VmError> {
-    let path = place.path("state.img");
+    let path = place.folder.file("state.img");
     if path.exists() {
         return Ok(());
     }
-    let part = place.path("state.part");
-    let failed = |source| VmError::File {
-        path: path.clone(),
-        source,
-    };
+    let part = place.folder.file("state.part");
+    let failed = FilesError::of(&path);
     let mut options = OpenOptions::new();
     let options = options.write(true).create(true).truncate(true).mode(0o600);
-    let file = options.open(&part).map_err(failed)?;
+    let file = options.open(&part).map_err(&failed)?;
     file.set_len(u64::from(place.target.state_gib) << 30)
-        .map_err(failed)?;
+        .map_err(&failed)?;
     drop(file);
     let mut command = Command::new("mkfs.ext4");
     // Systems have it where only root looks for programs.
@@ -156,14 +150,14 @@ async fn state_disk(place: &Place) -> Result<(), VmError> {
         .args(["-q", "-F", "-L", seed::STATE_LABEL, "-m", "0"])
         .arg(&part);
     qemu::output(&mut command, "mkfs.ext4", "e2fsprogs").await?;
-    fs::rename(&part, &path).map_err(failed)
+    Ok(fs::rename(&part, &path).map_err(&failed)?)
 }
 
 /// Makes the seed with a token that nobody knows yet.
 fn put_seed(place: &Place, wanted: &Wanted, kept: &Kept) -> Result<(), VmError> {
-    let token = token::text(&folder::random()?);
+    let token = token::text(&files::random()?);
     put_seed_with(place, wanted, kept, Some(&token))?;
-    place.write("enrolment-token", token.as_bytes())
+    Ok(place.folder.write("enrolment-token", token.as_bytes())?)
 }
 
 fn put_seed_with(
@@ -182,12 +176,13 @@ fn put_seed_with(
         ("meta-data", meta_data.as_bytes()),
         ("user-data", user_data.as_bytes()),
     ];
-    place.write("seed.iso", &iso::image("cidata", &files))
+    let image = iso::image("cidata", &files);
+    Ok(place.folder.write("seed.iso", &image)?)
 }
 
 /// Starts a machine, unless it runs.
 async fn start(place: &Place, kept: &Kept) -> Result<(), VmError> {
-    if Qmp::of(&place.folder).await?.is_none() {
+    if Qmp::of(place.folder.path()).await?.is_none() {
         qemu::start(place, kept).await?;
     }
     Ok(())
@@ -196,7 +191,7 @@ async fn start(place: &Place, kept: &Kept) -> Result<(), VmError> {
 /// Stops a machine as its power button does, so that open requests finish first; one whose system has not come
 /// up yet, or hangs, is ended.
 async fn stop(place: &Place, kept: &Kept, patience: Duration) -> Result<(), VmError> {
-    let Some(mut qmp) = Qmp::of(&place.folder).await? else {
+    let Some(mut qmp) = Qmp::of(place.folder.path()).await? else {
         return Ok(());
     };
     if kept.is_made {
@@ -205,7 +200,7 @@ async fn stop(place: &Place, kept: &Kept, patience: Duration) -> Result<(), VmEr
             return Ok(());
         }
     }
-    if let Some(mut qmp) = Qmp::of(&place.folder).await? {
+    if let Some(mut qmp) = Qmp::of(place.folder.path()).await? {
         qmp.execute("quit", &json!({})).await?;
         let ended = timeout(Duration::from_secs(10), qmp.ended()).await;
         ended.map_err(|_| VmError::DoesNotStop { seconds: 10 })?;
@@ -230,7 +225,7 @@ async fn change(place: &Place, wanted: &Wanted, shape: &Shape) -> Result<(), VmE
     if before.shape.release != shape.release {
         after.previous = Some(before.shape.release.clone());
     }
-    place.keep(&after)?;
+    place.folder.keep(&after)?;
     become_it(place, wanted, &before, &after).await?;
     let Some(access) = access(place, wanted, Some(&after))? else {
         return Ok(());
@@ -241,7 +236,7 @@ async fn change(place: &Place, wanted: &Wanted, shape: &Shape) -> Result<(), VmE
     };
     let console = console(place).await;
     stop(place, &after, STOP_OF_BAD).await?;
-    place.keep(&before)?;
+    place.folder.keep(&before)?;
     become_it(place, wanted, &after, &before).await?;
     Err(VmError::BadImage {
         release: shape.release.clone(),
@@ -283,17 +278,14 @@ async fn become_it(
 
 /// Removes images that nobody goes back to.
 fn prune(place: &Place, kept: &Kept) -> Result<(), VmError> {
-    let folder = place.path("images");
-    let failed = |source| VmError::File {
-        path: folder.clone(),
-        source,
-    };
-    for entry in fs::read_dir(&folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
+    let folder = place.folder.file("images");
+    let failed = FilesError::of(&folder);
+    for entry in fs::read_dir(&folder).map_err(&failed)? {
+        let entry = entry.map_err(&failed)?;
         let name = entry.file_name();
         let is_kept = |release: &String| name.to_str() == Some(release);
         if !is_kept(&kept.shape.release) && !kept.previous.as_ref().is_some_and(is_kept) {
-            fs::remove_file(entry.path()).map_err(failed)?;
+            fs::remove_file(entry.path()).map_err(&failed)?;
         }
     }
     Ok(())
@@ -309,7 +301,7 @@ async fn enrol(place: &Place, wanted: &Wanted) -> Result<Access, VmError> {
                 instance: folder::instance()?,
                 ..kept
             };
-            place.keep(&kept)?;
+            place.folder.keep(&kept)?;
             put_seed(place, wanted, &kept)?;
             stop(place, &kept, STOP).await?;
             start(place, &kept).await?;
@@ -319,9 +311,11 @@ async fn enrol(place: &Place, wanted: &Wanted) -> Result<Access, VmError> {
     };
     let access = told(place, made).await?;
     let fingerprint = access.fingerprint.map(|found| found.to_string());
-    place.write("fingerprint", fingerprint.unwrap_or_default().as_bytes())?;
-    place.write("token", access.token.as_bytes())?;
-    place.remove("enrolment-token")?;
+    place
+        .folder
+        .write("fingerprint", fingerprint.unwrap_or_default().as_bytes())?;
+    place.folder.write("token", access.token.as_bytes())?;
+    place.folder.remove("enrolment-token")?;
     Ok(access)
 }
 
@@ -329,6 +323,7 @@ async fn try_to_enrol(place: &Place, wanted: &Wanted, kept: &Kept) -> Result<Acc
     let unknown = || ClientError::Unspeakable("no address of the admin API".to_owned());
     let address = address(&kept.shape, wanted).ok_or_else(unknown)?;
     let token = place
+        .folder
         .read("enrolment-token")
         .ok()
         .flatten()
@@ -364,7 +359,7 @@ async fn told<T>(place: &Place, done: Result<T, ClientError>) -> Result<T, VmErr
 
 /// The end of what stands on the console, as the end of a sentence.
 async fn console(place: &Place) -> String {
-    let Ok(Some(mut qmp)) = Qmp::of(&place.folder).await else {
+    let Ok(Some(mut qmp)) = Qmp::of(place.folder.path()).await else {
         return "; the machine does not run any more".to_owned();
     };
     let arguments = json!({ "device": "console", "size": qemu::CONSOLE_BYTES });

@@ -1,14 +1,13 @@
 use lb_aws::{Group, State};
-use lb_model::Format;
 use lb_model::fleet::{Balancer, Target};
 
 use super::super::facts::Facts;
 use super::*;
-use crate::program::Program;
-use crate::wanted::{Access, Document, WantedProgram};
+use crate::target::samples::{self, owner};
+use crate::wanted::Document;
 
 const FLEET: &str = r#"
-name = "cloud"
+name = "lab"
 [balancers.lb1]
 document = "lb.toml"
 [balancers.lb1.target.aws]
@@ -18,41 +17,11 @@ admin_networks = ["203.0.113.7/32"]
 "#;
 
 fn balancer(more: &str) -> Balancer {
-    let fleet = lb_model::fleet::read(&format!("{FLEET}{more}"), Format::Toml).unwrap();
-    fleet.fleet().balancers.values().next().unwrap().clone()
-}
-
-fn owner(lineage: &str) -> Owner {
-    Owner {
-        fleet: "cloud".parse().unwrap(),
-        balancer: "lb1".parse().unwrap(),
-        lineage: lineage.to_owned(),
-    }
-}
-
-pub(in super::super) fn wanted_of(balancer: Balancer) -> Wanted {
-    Wanted {
-        name: "lb1".parse().unwrap(),
-        balancer,
-        document: Some(Document::of(String::new())),
-        program: WantedProgram::AsItIs(Program {
-            path: "lbctl".into(),
-            sha256: "0".repeat(64),
-            bytes: 1,
-            machine: "x86_64",
-        }),
-        owner: owner("ours"),
-        access: Some(Access {
-            address: "203.0.113.9:9443".parse().unwrap(),
-            token: "lbctl_1".to_owned(),
-            fingerprint: None,
-        }),
-        is_recorded: true,
-    }
+    samples::balancer(&format!("{FLEET}{more}"))
 }
 
 fn wanted() -> Wanted {
-    wanted_of(balancer(""))
+    samples::wanted(balancer(""))
 }
 
 fn target(more: &str) -> AwsTarget {
@@ -108,7 +77,7 @@ fn machine(lineage: &str) -> Instance {
 fn there() -> Observed {
     let group = Group {
         id: "sg-1".to_owned(),
-        name: "lbctl-cloud-lb1".to_owned(),
+        name: "lbctl-lab-lb1".to_owned(),
         vpc: "vpc-1".to_owned(),
         rules: rules(&target(""), &wanted()).into_iter().collect(),
         tags: marks::of(&owner("ours"), &target("")),
@@ -147,7 +116,7 @@ fn each_state_has_the_steps_that_it_takes_and_no_others() {
         ("spot = true", "replace"),
         ("subnet = \"subnet-12345678\"", "replace"),
     ] {
-        let wanted = wanted_of(balancer(more));
+        let wanted = samples::wanted(balancer(more));
         let mut seen = there();
         seen.target = target(more);
         assert_eq!(words(&seen, Goal::Be(&wanted)), [step], "{more}");

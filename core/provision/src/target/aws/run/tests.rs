@@ -1,18 +1,18 @@
 use std::sync::Mutex;
 
-use lb_model::Format;
-use lb_model::fleet::{Balancer, Target};
+use lb_model::fleet::Target;
 
 use super::super::fake::Fake;
 use super::super::look::look;
-use super::super::plan::{plan, tests as planning};
+use super::super::plan::plan;
 use super::*;
 use crate::target::Goal;
 use crate::target::Work as AnyWork;
+use crate::target::samples::{self, balancer};
 use crate::wanted::Wanted;
 
 const FLEET: &str = r#"
-name = "cloud"
+name = "lab"
 [balancers.lb1]
 document = "lb.toml"
 [balancers.lb1.target.aws]
@@ -25,15 +25,10 @@ public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGbHqzKtnu6OHfb1QSJ1tzuE8mHI1I
 tags = { team = "web" }
 "#;
 
-fn balancer(text: &str) -> Balancer {
-    let fleet = lb_model::fleet::read(text, Format::Toml).unwrap();
-    fleet.fleet().balancers.values().next().unwrap().clone()
-}
-
 fn wanted(text: &str) -> Wanted {
     Wanted {
         access: None,
-        ..planning::wanted_of(balancer(text))
+        ..samples::wanted(balancer(text))
     }
 }
 

@@ -1,12 +1,8 @@
-use lb_model::Format;
-use lb_model::fleet::Balancer;
-
 use super::*;
-use crate::program::Program;
-use crate::wanted::{Access, Document, WantedProgram};
+use crate::target::samples::{self, balancer, owner};
 
 const FLEET: &str = r#"
-name = "racks"
+name = "lab"
 [balancers.lb1]
 document = "lb.toml"
 [balancers.lb1.target.redfish]
@@ -18,41 +14,8 @@ media_address = "10.0.0.2:0"
 address = "10.0.0.5"
 "#;
 
-fn balancer(text: &str) -> Balancer {
-    let fleet = lb_model::fleet::read(text, Format::Toml).unwrap();
-    fleet.fleet().balancers.values().next().unwrap().clone()
-}
-
-fn owner(lineage: &str) -> Owner {
-    Owner {
-        fleet: "racks".parse().unwrap(),
-        balancer: "lb1".parse().unwrap(),
-        lineage: lineage.to_owned(),
-    }
-}
-
 fn wanted() -> Wanted {
-    Wanted {
-        name: "lb1".parse().unwrap(),
-        balancer: balancer(FLEET),
-        document: Some(Document {
-            text: String::new(),
-            sha256: String::new(),
-        }),
-        program: WantedProgram::AsItIs(Program {
-            path: "lbctl".into(),
-            sha256: "0".repeat(64),
-            bytes: 1,
-            machine: "x86_64",
-        }),
-        owner: owner("ours"),
-        access: Some(Access {
-            address: "10.0.0.5:9443".parse().unwrap(),
-            token: "lbctl_1".to_owned(),
-            fingerprint: None,
-        }),
-        is_recorded: true,
-    }
+    samples::wanted(balancer(FLEET))
 }
 
 /// A machine that is off, and to which nothing was done.
@@ -78,6 +41,7 @@ fn kept(stage: Stage) -> Kept {
         owner: owner("ours"),
         stage,
         release: "new".to_owned(),
+        previous: None,
         adopts: false,
     }
 }
@@ -149,7 +113,36 @@ fn each_state_has_the_steps_that_it_takes_and_no_others() {
     assert_eq!(words(&older, be), ["install", "start"]);
     assert_eq!(words(&there(), Goal::Vanish(&wanted)), ["destroy"]);
     assert_eq!(words(&nothing(), Goal::Vanish(&wanted)), ["forget"]);
-    assert!(plan(&there(), Goal::GoBack(&wanted), false).is_err());
+}
+
+#[test]
+fn the_way_back_is_the_image_before_when_there_was_one() {
+    let wanted = wanted();
+    let back = Goal::GoBack(&wanted);
+    let refused = |seen: &Observed| plan(seen, back, false).unwrap_err().why;
+    assert!(refused(&nothing()).contains("nothing was done"));
+    assert!(refused(&there()).contains("no other image"));
+    let mut seen = there();
+    seen.kept = Some(kept(Stage::Started).with("newer"));
+    let steps = plan(&seen, back, false).unwrap();
+    assert!(steps[0].title.contains("image newer -> new"), "{steps:?}");
+    assert_eq!(steps[0].effect, Effect::Restart);
+    assert_eq!(words(&seen, back), ["install", "start"]);
+    seen.kept.as_mut().unwrap().owner = owner("theirs");
+    assert!(refused(&seen).contains("theirs"));
+    // The same image once more is no other one, and going back can be taken back.
+    let again = kept(Stage::Installing).with("newer").with("newer");
+    assert_eq!(again.previous.as_deref(), Some("new"));
+    let back = again.with("new");
+    assert_eq!(
+        (back.release.as_str(), back.previous.as_deref()),
+        ("new", Some("newer"))
+    );
+    let first = Kept {
+        release: String::new(),
+        ..kept(Stage::Claimed)
+    };
+    assert_eq!(first.with("new").previous, None);
 }
 
 #[test]
@@ -162,7 +155,7 @@ fn a_machine_of_somebody_else_or_that_runs_something_is_left_alone() {
     assert!(refused(&theirs).contains("theirs"));
     assert_eq!(plan(&theirs, be, true).unwrap()[0].step, "claim");
     let marked = Observed {
-        asset_tag: Some("lbctl racks/lb1 theirs".to_owned()),
+        asset_tag: Some("lbctl lab/lb1 theirs".to_owned()),
         ..nothing()
     };
     assert!(refused(&marked).contains("theirs"));

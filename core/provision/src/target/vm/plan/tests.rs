@@ -1,9 +1,8 @@
-use lb_model::Format;
-use lb_model::fleet::{Balancer, Target, VmTarget};
+use lb_model::fleet::{Target, VmTarget};
 
+use super::super::folder::Kept;
 use super::*;
-use crate::program::Program;
-use crate::wanted::{Access, Document, Owner, WantedProgram};
+use crate::target::samples::{self, balancer, owner};
 
 const FLEET: &str = r#"
 name = "lab"
@@ -14,52 +13,15 @@ image = "lbctl.qcow2"
 forwards = [{ address = "127.0.0.1:9443", port = 9443 }]
 "#;
 
-fn balancer() -> Balancer {
-    let fleet = lb_model::fleet::read(FLEET, Format::Toml).unwrap();
-    fleet.fleet().balancers.values().next().unwrap().clone()
-}
-
 fn target() -> VmTarget {
-    match balancer().target {
+    match balancer(FLEET).target {
         Target::Vm(target) => target,
         Target::Ssh(_) | Target::Aws(_) | Target::Redfish(_) => panic!("another target"),
     }
 }
 
-fn owner(lineage: &str) -> Owner {
-    Owner {
-        fleet: "lab".parse().unwrap(),
-        balancer: "lb1".parse().unwrap(),
-        lineage: lineage.to_owned(),
-    }
-}
-
-fn access() -> Access {
-    Access {
-        address: "127.0.0.1:9443".parse().unwrap(),
-        token: "lbctl_1".to_owned(),
-        fingerprint: None,
-    }
-}
-
 fn wanted() -> Wanted {
-    Wanted {
-        name: "lb1".parse().unwrap(),
-        balancer: balancer(),
-        document: Some(Document {
-            text: String::new(),
-            sha256: String::new(),
-        }),
-        program: WantedProgram::AsItIs(Program {
-            path: "lbctl".into(),
-            sha256: "0".repeat(64),
-            bytes: 1,
-            machine: "x86_64",
-        }),
-        owner: owner("ours"),
-        access: Some(access()),
-        is_recorded: true,
-    }
+    samples::wanted(balancer(FLEET))
 }
 
 fn nothing() -> Observed {
