@@ -36,12 +36,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// the last step of an opening connection is on its way for as long as the network takes.
 const CLOSE_AFTER: Duration = Duration::from_millis(500);
 
+/// How long a connection that was accepted waits for a place when its socket closes, before it is given up.
+const PLACE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Until when a socket that closes does what.
+struct Closing {
+    accepts: Pin<Box<Sleep>>,
+    waits: Pin<Box<Sleep>>,
+}
+
 /// A socket on which a worker accepts, and for whom.
 pub(crate) struct Listener {
     bound: Arc<Bound>,
     socket: Socket,
     served: RefCell<Served>,
-    closing: RefCell<Option<Pin<Box<Sleep>>>>,
+    closing: RefCell<Option<Closing>>,
     /// Wakes the task that accepts; its waker never changes.
     waker: RefCell<Option<Waker>>,
 }
@@ -101,7 +110,10 @@ impl Listener {
         if let Socket::Stream(socket) = &self.socket {
             socket::shut_off(socket);
         }
-        self.closing.replace(Some(Box::pin(sleep(CLOSE_AFTER))));
+        self.closing.replace(Some(Closing {
+            accepts: Box::pin(sleep(CLOSE_AFTER)),
+            waits: Box::pin(sleep(PLACE_WITHIN)),
+        }));
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -133,7 +145,7 @@ impl Listener {
                 // While a limit is reached this connection waits here and further ones in the
                 // backlog.
                 let Some(admission) = self.admit(worker, &live).await else {
-                    return false;
+                    return true;
                 };
                 let local = self.bound.local();
                 // Another one than before if the address has gone to it meanwhile.
@@ -186,12 +198,12 @@ impl Listener {
 
     /// Ready when the time is over in which a socket that closes still accepts.
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut waker = self.waker.borrow_mut();
-        if waker.is_none() {
-            *waker = Some(cx.waker().clone());
-        }
+        self.be_woken(cx);
         let mut closing = self.closing.borrow_mut();
-        let Some(closing) = &mut *closing else {
+        let Some(Closing {
+            accepts: closing, ..
+        }) = &mut *closing
+        else {
             return Poll::Pending;
         };
         while closing.as_mut().poll(cx).is_ready() {
@@ -204,7 +216,24 @@ impl Listener {
         Poll::Pending
     }
 
-    /// Nothing when the socket closes before there is a place.
+    /// Ready when the time is over in which somebody waits for a place with a socket that closes.
+    fn poll_given_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.be_woken(cx);
+        match &mut *self.closing.borrow_mut() {
+            Some(closing) => closing.waits.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Has the task that accepts hear of it when the socket is to be closed.
+    fn be_woken(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if waker.is_none() {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Nothing when the socket closes and there is no place for long.
     async fn admit(&self, worker: &Worker, live: &LiveService) -> Option<Admission> {
         let (of_balancer, of_service) = (&worker.connections, &live.state.connections);
         if let Some(admission) = Admission::try_take(worker, live) {
@@ -220,7 +249,7 @@ impl Listener {
         });
         poll_fn(|cx| match waiting.as_mut().poll(cx) {
             Poll::Ready(admission) => Poll::Ready(Some(admission)),
-            Poll::Pending => self.poll_closed(cx).map(|()| None),
+            Poll::Pending => self.poll_given_up(cx).map(|()| None),
         })
         .await
     }

@@ -55,6 +55,17 @@ async fn a_controller_that_does_everything_differently_starts_a_machine_with_uef
         assert_eq!(machine.count(action), times, "{action}");
     }
     assert!(machine.count("GET 503") > 0 && machine.count("GET 308") > 0);
+    // Another image cannot be installed, and the balancer serves on.
+    let system = format!(", system = \"{}\"", machine.id());
+    lab.describe(&lab.another_image(), &system);
+    machine.have_no_media(true);
+    let tried = lab.lbctl(&["apply", "--yes"]).await;
+    assert_eq!(tried.code(), 1, "{tried:?}");
+    assert_told(&tried, &["no virtual media that takes a CD"]);
+    assert_eq!(machine.get().await.as_deref(), Some("hello"));
+    machine.have_no_media(false);
+    lab.name_it();
+    lab.must(&["plan", "--detailed-exitcode"]).await;
     lab.must(&["destroy", "--confirm", "racks"]).await;
     assert!(!machine.is_on().await);
     // A version was demanded, and none told.

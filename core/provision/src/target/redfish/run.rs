@@ -130,19 +130,23 @@ async fn install(
     let token = token::text(&files::random()?);
     let seed = seed_of(place, wanted, &before, enrols.then_some(&token), &tell);
     let media = listening.serve(slot::filled(&image, &seed)?);
-    // Whoever has a balancer there lets it finish; an installer, or what is not known, is not asked.
-    let is_ours = before.stage == Stage::Started;
-    machine.switch_off(&client, is_ours.then_some(STOP)).await?;
-    if enrols {
-        place.folder.write("enrolment-token", token.as_bytes())?;
-    }
-    place.folder.keep(&Kept {
-        stage: Stage::Installing,
-        ..before.clone()
-    })?;
+    // First what a controller may refuse: a balancer that serves does so until then.
     machine.eject(&client).await?;
     machine.insert(&client, &media.url()).await?;
-    let installed = watch(place, wanted, &client, &machine, &media, events).await;
+    let installing = async {
+        // Whoever has a balancer there lets it finish; an installer, or what is not known, is not asked.
+        let is_ours = before.stage == Stage::Started;
+        machine.switch_off(&client, is_ours.then_some(STOP)).await?;
+        if enrols {
+            place.folder.write("enrolment-token", token.as_bytes())?;
+        }
+        place.folder.keep(&Kept {
+            stage: Stage::Installing,
+            ..before.clone()
+        })?;
+        watch(place, wanted, &client, &machine, &media, events).await
+    };
+    let installed = installing.await;
     // A CD that nobody serves any more is of no use, however it went.
     let ejected = machine.eject(&client).await;
     installed?;
@@ -209,7 +213,15 @@ async fn watch(
                 total,
             });
         }
-        let is_off = machine.again(client).await?.is_off();
+        let is_off = match machine.again(client).await {
+            Ok(now) => now.is_off(),
+            // Some controllers do not answer while a machine starts.
+            Err(error) if error.is_passing() && Instant::now() < until => {
+                sleep(PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         // One that has told something tells its end, too.
         let is_silent = told.is_empty();
         if is_off && (is_silent || told.lines().any(|line| line == "installed")) {

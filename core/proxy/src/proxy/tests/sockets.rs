@@ -160,6 +160,8 @@ fn connections_that_wait_in_the_kernel_are_served_by_a_service_that_goes() {
         client.ask("/", "").unwrap();
     }
     proxy.change("");
+    // Longer than a socket takes to close on which nobody waits.
+    std::thread::sleep(Duration::from_millis(700));
     a.release();
     assert_eq!(busy.answer().unwrap().body, "a");
     for client in &mut waiting {
