@@ -179,7 +179,14 @@ async fn remembered(folder: &Path) -> String {
     let files = run("find", &[folder_name, "-printf", "%P %M\n"]).await;
     let kept = fs::read_to_string(folder.join("machine.json")).unwrap_or_default();
     let mut kept: Value = serde_json::from_str(&kept).unwrap_or_default();
-    for (key, by_chance) in [("instance", ""), ("owner", "lineage"), ("forwards", "")] {
+    // Whose it was, too: Terraform goes on as the same owner, where a state that was lost begins another one.
+    let by_chance = [
+        ("instance", ""),
+        ("owner", "lineage"),
+        ("forwards", ""),
+        ("adopts", ""),
+    ];
+    for (key, by_chance) in by_chance {
         match (by_chance, kept.get_mut(key)) {
             ("", Some(value)) => *value = Value::Null,
             (below, Some(value)) => value[below] = Value::Null,

@@ -199,6 +199,16 @@ async fn watch(
     machine.again(client).await?.switch_on(client).await?;
     let mut sent_before = 0;
     loop {
+        let is_off = match machine.again(client).await {
+            Ok(now) => now.is_off(),
+            // Some controllers do not answer while a machine starts.
+            Err(error) if error.is_passing() && Instant::now() < until => {
+                sleep(PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        // Only now: what it tells last comes before it is off.
         let told = media.told();
         if let Some((_, error)) = told.split_once("error: ") {
             return Err(RedfishError::Installer(format!("error: {error}")));
@@ -213,15 +223,6 @@ async fn watch(
                 total,
             });
         }
-        let is_off = match machine.again(client).await {
-            Ok(now) => now.is_off(),
-            // Some controllers do not answer while a machine starts.
-            Err(error) if error.is_passing() && Instant::now() < until => {
-                sleep(PAUSE).await;
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
         // One that has told something tells its end, too.
         let is_silent = told.is_empty();
         if is_off && (is_silent || told.lines().any(|line| line == "installed")) {
