@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// For how long one that does not answer is asked, when nobody waits for it to start.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// How much of the end of a console is told.
+const CONSOLE_LINES: usize = 8;
+
 /// What a balancer says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Told {
@@ -146,6 +149,14 @@ pub(crate) fn reached_at(listens: SocketAddr) -> SocketAddr {
         IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, listens.port())),
         IpAddr::V6(_) => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, listens.port())),
     }
+}
+
+/// The end of what stands on the console of a machine, as the end of a sentence; nothing when nothing stands there.
+pub(crate) fn console_end(text: &str) -> Option<String> {
+    let lines = text.lines().map(str::trim_end);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let end = lines.get(lines.len().saturating_sub(CONSOLE_LINES)..)?;
+    (!end.is_empty()).then(|| format!("; its console says\n{}\n", end.join("\n")))
 }
 
 /// An error with its causes.

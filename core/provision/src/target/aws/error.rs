@@ -3,6 +3,8 @@
 use lb_aws::CloudError;
 use lb_client::ClientError;
 
+use crate::files::FilesError;
+
 /// Why something could not be done to a machine of EC2.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
@@ -70,8 +72,8 @@ pub enum AwsError {
     #[error("the machine is not as it was a moment ago: {0}")]
     Changed(String),
     /// There is no chance to be had.
-    #[error("the system gives no random numbers")]
-    Random(#[source] std::io::Error),
+    #[error(transparent)]
+    Random(#[from] FilesError),
 }
 
 impl AwsError {
@@ -115,7 +117,7 @@ impl AwsError {
                     .to_owned()
             }
             Self::Changed(_) => "look again: `lbctl provision plan`".to_owned(),
-            Self::Random(_) => "see whether /dev/urandom is there".to_owned(),
+            Self::Random(error) => error.help(),
         })
     }
 }

@@ -1,7 +1,5 @@
 //! Machines: made once for each attempt, started, stopped, and enrolled.
 
-use std::fs::File;
-use std::io::Read;
 use std::time::Duration;
 
 use lb_aws::{By, Cloud, CloudError, Instance, Launch, State, Tags};
@@ -15,8 +13,9 @@ use super::facts::Facts;
 use super::marks;
 use super::plan::USER_DATA_BYTES_MAX;
 use super::site::{Balancers, SETTLED, Site, VISIBLE, until};
+use crate::files::random;
 use crate::program::hex;
-use crate::target::seed as own_seed;
+use crate::target::{appliance, seed as own_seed};
 use crate::wanted::{Access, Document, sha256};
 
 /// How tokens are called that are made here; those of runs of old are revoked.
@@ -27,9 +26,6 @@ const ATTEMPTS: u32 = 20;
 
 /// Between two tries of a launch.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// How much of the end of the console is told.
-const TOLD_LINES: usize = 8;
 
 /// What a machine is made of.
 #[derive(Debug)]
@@ -383,24 +379,6 @@ pub(super) async fn told<C: Cloud, B: Balancers>(
 /// The end of what stands on the console, as the end of a sentence.
 async fn console<C: Cloud, B: Balancers>(site: &Site<'_, C, B>, id: &str) -> String {
     let text = site.cloud.console(id).await.unwrap_or_default();
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty())
-        .collect();
-    let end = lines
-        .get(lines.len().saturating_sub(TOLD_LINES)..)
-        .unwrap_or_default();
-    if end.is_empty() {
-        return "; nothing stands on its console".to_owned();
-    }
-    format!("; its console says\n{}\n", end.join("\n"))
-}
-
-/// Random bytes.
-fn random<const N: usize>() -> Result<[u8; N], AwsError> {
-    let mut bytes = [0; N];
-    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.map_err(AwsError::Random)?;
-    Ok(bytes)
+    let end = appliance::console_end(&text);
+    end.unwrap_or_else(|| "; nothing stands on its console".to_owned())
 }

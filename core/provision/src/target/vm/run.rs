@@ -29,9 +29,6 @@ const STOP: Duration = Duration::from_secs(90);
 /// For how long one may stop that does not serve anyway.
 const STOP_OF_BAD: Duration = Duration::from_secs(5);
 
-/// How much of the end of the console is told.
-const TOLD_LINES: usize = 8;
-
 /// Does it.
 pub(crate) async fn run(place: &Place, wanted: &Wanted, work: &Work) -> Result<Left, VmError> {
     match work {
@@ -366,16 +363,5 @@ async fn console(place: &Place) -> String {
     let read = qmp.execute("ringbuf-read", &arguments).await;
     let text = read.ok().and_then(|text| text.as_str().map(str::to_owned));
     let text = text.unwrap_or_default();
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty())
-        .collect();
-    let end = lines
-        .get(lines.len().saturating_sub(TOLD_LINES)..)
-        .unwrap_or_default();
-    if end.is_empty() {
-        return String::new();
-    }
-    format!("; its console says\n{}\n", end.join("\n"))
+    appliance::console_end(&text).unwrap_or_default()
 }
